@@ -1,0 +1,45 @@
+# The commands of the project. `make run` and `make test` need nothing but Python 3.11 and make.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check fix lock clean
+
+run: $(VENV)/.run  ## talk to a real model on 127.0.0.1:8000
+	@$(BIN)/python -m app.cli.run
+
+test: $(VENV)/.dev check  ## everything that CI runs
+	$(BIN)/pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.dev  ## compile the requirements anew, with hashes
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes -o requirements.txt requirements.in
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes -o requirements-dev.txt requirements-dev.in
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-deps -o requirements-local.txt requirements-local.in
+
+$(VENV)/.base: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Glottis needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.base requirements-local.txt
+	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-local.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,228 @@
+"""Every way a turn can fail, as one tree; each class knows its HTTP status and OpenAI's `type` and `code`.
+
+    GlottisError                       status  type                    code
+    ├── RequestError                   the caller's to mend
+    │   ├── InvalidRequest             400     invalid_request_error   (as given)
+    │   ├── InvalidKey                 401     invalid_request_error   invalid_api_key
+    │   ├── PathNotFound               404     invalid_request_error   unknown_url
+    │   ├── ModelNotFound              404     invalid_request_error   model_not_found
+    │   ├── MethodNotAllowed           405     invalid_request_error   method_not_allowed
+    │   ├── RequestTooLarge            413     invalid_request_error   request_too_large
+    │   └── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
+    ├── ProviderError                  502     server_error            provider_error
+    │   ├── ProviderUnreachable        502     server_error            provider_unreachable
+    │   ├── ProviderBroken             502     server_error            provider_broken
+    │   ├── ProviderTimeout            504     server_error            provider_timeout
+    │   ├── ProviderOverloaded         503     server_error            provider_overloaded
+    │   ├── ProviderRateLimited        429     rate_limit_error        rate_limit_exceeded
+    │   ├── ProviderKeyRefused         502     server_error            provider_key_refused
+    │   ├── ProviderModelNotFound      404     invalid_request_error   model_not_found
+    │   ├── ProviderRequestTooLarge    413     invalid_request_error   request_too_large
+    │   ├── ProviderRequestRefused     400     invalid_request_error   (as the provider said)
+    │   │   └── ContextTooLong         400     invalid_request_error   context_length_exceeded
+    │   └── FunctionFailed             502     server_error            function_failed
+    └── InternalError                  500     server_error            internal_error
+
+    CallerGone                         not a failure: the caller hung up or barged in, and the turn ends there
+
+A provider's 401 is this server's trouble, not the caller's, so it becomes 502: the caller's own key was fine.
+`message` goes to the caller and holds nothing of the inside; `detail` is for the log alone.
+"""
+
+from typing import ClassVar
+
+
+class CallerGone(BaseException):
+    """The client's connection has closed: a normal end. Not an Exception, so that no `except Exception` keeps it."""
+
+
+class GlottisError(Exception):
+    """The root. `retry_after_s` is passed on as Retry-After; `upstream_status` is what the provider answered."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    default_code: ClassVar[str | None] = None
+    default_message: ClassVar[str] = "The server had an error while processing your request."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        detail: str | None = None,
+        retry_after_s: float | None = None,
+        upstream_status: int | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        super().__init__(self.message)
+        self.param = param
+        self.code = code or self.default_code
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.upstream_status = upstream_status
+
+    @property
+    def name(self) -> str:
+        """The class's name, as the log gives it."""
+        return type(self).__name__
+
+
+class InternalError(GlottisError):
+    """A fault of this server: what is wrong stands in the log."""
+
+    default_code = "internal_error"
+
+
+class RequestError(GlottisError):
+    """The request cannot be served as it is, whoever answers it."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class InvalidRequest(RequestError):
+    """Malformed JSON, a missing or wrong field; `param` names it."""
+
+    default_message = "The request is not valid."
+
+
+class InvalidKey(RequestError):
+    """No API key came with the request, or one that is not known."""
+
+    status = 401
+    default_code = "invalid_api_key"
+    default_message = (
+        "Missing or incorrect API key. Send one of the server's API_KEYS as 'Authorization: Bearer KEY', "
+        "'X-Custom-Auth: KEY' or 'X-API-Key: KEY'."
+    )
+
+
+class PathNotFound(RequestError):
+    """No such path."""
+
+    status = 404
+    default_code = "unknown_url"
+
+
+class ModelNotFound(RequestError):
+    """No route, provider or default answers to this model name."""
+
+    status = 404
+    default_code = "model_not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method does not."""
+
+    status = 405
+    default_code = "method_not_allowed"
+
+
+class RequestTooLarge(RequestError):
+    """The body is larger than MAX_BODY_BYTES."""
+
+    status = 413
+    default_code = "request_too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not said to be JSON."""
+
+    status = 415
+    default_code = "unsupported_media_type"
+
+
+class ProviderError(GlottisError):
+    """The model's side failed."""
+
+    status = 502
+    default_code = "provider_error"
+    default_message = "The model provider had an error."
+
+
+class ProviderUnreachable(ProviderError):
+    """No connection: refused, no such host, no route, a bad certificate."""
+
+    default_code = "provider_unreachable"
+    default_message = "The model provider could not be reached."
+
+
+class ProviderBroken(ProviderError):
+    """The answer broke off, or was not what the provider's API promises."""
+
+    default_code = "provider_broken"
+    default_message = "The model provider's answer was cut off or malformed."
+
+
+class ProviderTimeout(ProviderError):
+    """Nothing came for too long."""
+
+    status = 504
+    default_code = "provider_timeout"
+    default_message = "The model provider did not answer in time."
+
+
+class ProviderOverloaded(ProviderError):
+    """503 or 529: too busy just now."""
+
+    status = 503
+    default_code = "provider_overloaded"
+    default_message = "The model provider is overloaded."
+
+
+class ProviderRateLimited(ProviderError):
+    """429: the server's own quota at the provider is used up."""
+
+    status = 429
+    type = "rate_limit_error"
+    default_code = "rate_limit_exceeded"
+    default_message = "The model provider's rate limit was reached."
+
+
+class ProviderKeyRefused(ProviderError):
+    """401, 402, 403: the server's key, its billing or its permissions at the provider."""
+
+    default_code = "provider_key_refused"
+    default_message = "The model provider refused this server's credentials."
+
+
+class ProviderModelNotFound(ProviderError):
+    """404: the provider has no such model, or not for this key."""
+
+    status = 404
+    type = "invalid_request_error"
+    default_code = "model_not_found"
+    default_message = "The model provider does not have this model."
+
+
+class ProviderRequestTooLarge(ProviderError):
+    """413 of the provider."""
+
+    status = 413
+    type = "invalid_request_error"
+    default_code = "request_too_large"
+    default_message = "The request is too large for the model provider."
+
+
+class ProviderRequestRefused(ProviderError):
+    """400 or 422: the provider does not take this request; its own words say why."""
+
+    status = 400
+    type = "invalid_request_error"
+    default_code = None
+    default_message = "The model provider refused the request."
+
+
+class ContextTooLong(ProviderRequestRefused):
+    """The conversation is longer than the model's context window."""
+
+    default_code = "context_length_exceeded"
+    default_message = "The conversation is too long for this model."
+
+
+class FunctionFailed(ProviderError):
+    """A user's own function raised, or yielded what is no event."""
+
+    default_code = "function_failed"
+    default_message = "The function behind this model failed."

@@ -1,0 +1,43 @@
+"""Ports: what the engine asks of the world, as protocols."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from app.domain.events import Events
+from app.domain.request import TurnRequest
+from app.domain.turn import TurnRecord
+
+
+class Model(Struct, frozen=True):
+    """A model that a provider offers; `created` is in Unix seconds, 0 where the provider does not say."""
+
+    id: str
+    created: int = 0
+    owned_by: str = ""
+
+
+class Provider(Protocol):
+    """A place that answers turns: a vendor, a server, the embedded model, or a user's own function."""
+
+    name: str
+
+    def stream(self, request: TurnRequest, model: str) -> Events:
+        """Answer a turn with one of this provider's models.
+
+        Raises a ProviderError, from the first step on, when the provider fails: an answer that ends without a Finish
+        was cut, and says so by ProviderBroken. Closing the generator ends the upstream call.
+        """
+        ...
+
+    def models(self) -> list[Model]:
+        """The models it offers, asked anew; raises ProviderError. May block for as long as its time-outs allow."""
+        ...
+
+
+class Observer(Protocol):
+    """Hears of every turn, once, when it ends."""
+
+    def turn_ended(self, record: TurnRecord) -> None:
+        """Take note of a turn; must neither block nor raise."""
+        ...

@@ -1,0 +1,1 @@
+"""The world outside: every model behind one port that yields events."""
