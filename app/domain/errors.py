@@ -16,6 +16,7 @@
     │   ├── ProviderOverloaded         503     server_error            provider_overloaded
     │   ├── ProviderRateLimited        429     rate_limit_error        rate_limit_exceeded
     │   ├── ProviderKeyRefused         502     server_error            provider_key_refused
+    │   ├── ProviderNotConfigured      503     server_error            provider_not_configured
     │   ├── ProviderModelNotFound      404     invalid_request_error   model_not_found
     │   ├── ProviderRequestTooLarge    413     invalid_request_error   request_too_large
     │   ├── ProviderRequestRefused     400     invalid_request_error   (as the provider said)
@@ -137,7 +138,7 @@ class ProviderError(GlottisError):
     """The model's side failed."""
 
     status = 502
-    default_code = "provider_error"
+    default_code: ClassVar[str | None] = "provider_error"
     default_message = "The model provider had an error."
 
 
@@ -187,6 +188,14 @@ class ProviderKeyRefused(ProviderError):
     default_message = "The model provider refused this server's credentials."
 
 
+class ProviderNotConfigured(ProviderError):
+    """The server has no key for this provider, or has not installed it; `detail` says what is missing."""
+
+    status = 503
+    default_code = "provider_not_configured"
+    default_message = "The provider of this model is not configured on this server."
+
+
 class ProviderModelNotFound(ProviderError):
     """404: the provider has no such model, or not for this key."""
 
@@ -210,7 +219,7 @@ class ProviderRequestRefused(ProviderError):
 
     status = 400
     type = "invalid_request_error"
-    default_code = None
+    default_code: ClassVar[str | None] = None
     default_message = "The model provider refused the request."
 
 

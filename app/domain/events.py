@@ -73,4 +73,4 @@ Events = Generator[Event, None, None]
 
 def is_speakable(event: Event) -> bool:
     """Whether the caller can hear this event, or it acts: non-empty text, a refusal in words, or a tool call."""
-    return isinstance(event, Text | Refusal) and bool(event.text) or isinstance(event, ToolCall)
+    return (isinstance(event, Text | Refusal) and bool(event.text)) or isinstance(event, ToolCall)

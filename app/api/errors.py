@@ -1,0 +1,78 @@
+"""Every error as OpenAI's JSON: Glottis' own, Flask's and werkzeug's, and those that nobody foresaw."""
+
+import logging
+import math
+import traceback
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, NotFound
+
+from app.api.sse import error_object
+from app.domain import errors
+from app.telemetry.logs import log
+
+HTTP_ERRORS: dict[int, tuple[type[errors.RequestError], str]] = {
+    404: (errors.PathNotFound, "Unknown path: {method} {path}. Chat is at /v1/chat/completions."),
+    405: (errors.MethodNotAllowed, "{method} is not allowed for {path}."),
+    413: (errors.RequestTooLarge, "The request body is larger than this server takes."),
+    415: (errors.UnsupportedMediaType, "The request body must be application/json."),
+}
+"""What werkzeug raises, by its status; what is not named here is InvalidRequest, or InternalError from 500 on."""
+
+
+def response_of(error: errors.GlottisError) -> Response:
+    """Return the answer that tells a caller of an error before its stream has begun."""
+    response = Response(msgspec.json.encode(error_object(error)), status=error.status, content_type="application/json")
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    return response
+
+
+def _glottis_error(error: errors.GlottisError) -> Response:
+    # A turn that failed writes its own line; what failed before it became a turn is told here.
+    if isinstance(error, errors.RequestError):
+        log(
+            logging.INFO,
+            "request_refused",
+            path=request.path,
+            status=error.status,
+            code=error.code,
+            param=error.param,
+            request_id=request.environ.get("glottis.request_id"),
+        )
+    return response_of(error)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    kind, message = HTTP_ERRORS.get(status, (errors.InvalidRequest, error.description or error.name))
+    if status >= 500:
+        return _unforeseen(error)
+    text = message.format(method=request.method, path=request.path) if isinstance(error, NotFound) else message
+    response = _glottis_error(kind(text.format(method=request.method, path=request.path)))
+    response.status_code = status
+    if valid_methods := getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(valid_methods)
+    return response
+
+
+def _unforeseen(error: Exception) -> Response:
+    frames = traceback.extract_tb(error.__traceback__)
+    # The message of a foreign exception may hold content or a key: only its class and place are told.
+    log(
+        logging.ERROR,
+        "internal_error",
+        path=request.path,
+        error=type(error).__name__,
+        where=[f"{frame.filename}:{frame.lineno}" for frame in frames[-4:]],
+        request_id=request.environ.get("glottis.request_id"),
+    )
+    return response_of(errors.InternalError())
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error in OpenAI's shape."""
+    app.register_error_handler(errors.GlottisError, _glottis_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unforeseen)

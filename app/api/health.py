@@ -1,0 +1,32 @@
+"""GET /health: the process is up. GET /health/ready: it can answer a turn, and if not, why."""
+
+from typing import Any
+
+from flask import Blueprint, current_app
+
+from app import __version__
+from app.api.auth import public
+from app.engine.catalogue import Catalogue
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/health")
+@public
+def health() -> dict[str, str]:
+    """Say that the process is up, and which version it is."""
+    return {"status": "healthy", "version": __version__}
+
+
+@blueprint.get("/health/ready")
+@public
+def ready() -> tuple[dict[str, Any], int]:
+    """Say whether at least one provider can be used, and of the others why not; 503 if there is none."""
+    catalogue: Catalogue = current_app.extensions["glottis.catalogue"]
+    failures = catalogue.failures()
+    providers = {
+        name: {"usable": True} if reason is None else {"usable": False, "reason": reason}
+        for name, reason in failures.items()
+    }
+    is_ready = None in failures.values()
+    return {"status": "ready" if is_ready else "not_ready", "providers": providers}, 200 if is_ready else 503

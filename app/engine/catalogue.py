@@ -1,0 +1,77 @@
+"""Which models there are, and which providers can be used: asked of all providers at once, kept for a minute."""
+
+import time
+from collections.abc import Iterable, Mapping
+
+import gevent
+from gevent.lock import BoundedSemaphore
+
+from app.domain.errors import GlottisError, ProviderError, ProviderModelNotFound, ProviderNotConfigured
+from app.domain.ports import Model, Provider
+
+FRESH_S = 60.0
+PATIENCE_S = 3.5
+"""No list waits longer than this for a provider that does not answer."""
+
+
+class Catalogue:
+    """The routes' names, and each provider's models as it reports them; one that is down does not fail the list."""
+
+    def __init__(self, providers: Mapping[str, Provider], routes: Iterable[str], unprefixed: Iterable[str]) -> None:
+        """`unprefixed` names the providers whose models go by their bare names; the others' by `provider/model`."""
+        self._providers = providers
+        self._routes = [Model(name, owned_by="glottis") for name in routes]
+        self._unprefixed = frozenset(unprefixed)
+        self._models: dict[str, list[Model]] = {}
+        self._failures: dict[str, GlottisError] = {}
+        self._asked_at = float("-inf")
+        self._asking = BoundedSemaphore()
+
+    def models(self) -> list[Model]:
+        """Return the routes and all models that are known; may block for PATIENCE_S."""
+        self._refresh()
+        listed = {model.id: model for models in self._models.values() for model in models}
+        return list(({model.id: model for model in self._routes} | listed).values())
+
+    def failures(self) -> dict[str, str | None]:
+        """Return each provider's name with the reason why it cannot be used, None if it can; may block likewise.
+
+        The reason is one of ours, never a provider's words: whoever can reach the server may read it.
+        """
+        self._refresh()
+        return {name: self._reason(name) for name in self._providers}
+
+    def _reason(self, name: str) -> str | None:
+        match self._failures.get(name):
+            case None | ProviderModelNotFound():
+                return None  # a server without a list of models can still answer
+            case ProviderNotConfigured() as error:
+                return error.detail
+            case error:
+                return error.message
+
+    def _refresh(self) -> None:
+        with self._asking:
+            if time.monotonic() - self._asked_at < FRESH_S:
+                return
+            jobs = {name: gevent.spawn(_ask, provider) for name, provider in self._providers.items()}
+            gevent.joinall(list(jobs.values()), timeout=PATIENCE_S)
+            for name, job in jobs.items():
+                self._take_in(name, job.value if job.ready() else ProviderError("The model provider did not answer."))
+                job.kill(block=False)
+            self._asked_at = time.monotonic()
+
+    def _take_in(self, name: str, answer: list[Model] | GlottisError) -> None:
+        if isinstance(answer, GlottisError):
+            self._failures[name] = answer
+            return
+        self._failures.pop(name, None)
+        prefix = "" if name in self._unprefixed else f"{name}/"
+        self._models[name] = [Model(prefix + model.id, model.created, model.owned_by) for model in answer]
+
+
+def _ask(provider: Provider) -> list[Model] | GlottisError:
+    try:
+        return provider.models()
+    except GlottisError as error:
+        return error

@@ -1,0 +1,81 @@
+"""Attempts, target by target, until one speaks: before that, anything can be replaced without the caller knowing."""
+
+import time
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from app.domain.config import Route, Target
+from app.domain.errors import ContextTooLong, GlottisError, ProviderError, ProviderRequestRefused
+from app.domain.events import Event, Finish, is_speakable
+from app.domain.ports import Provider
+from app.domain.request import TurnRequest
+from app.domain.turn import Attempt
+
+
+class LiveAttempt:
+    """One upstream call for a turn. `close` ends it, at any moment and more than once."""
+
+    def __init__(self, target: Target, provider: Provider, request: TurnRequest) -> None:
+        self.target = target
+        self._started_at = time.monotonic()
+        self._events = provider.stream(request, target.model)
+        self._before_commit: list[Event] = []
+
+    def listen(self) -> None:
+        """Wait for the first event that the caller can hear, or for the end; raises ProviderError."""
+        for event in self._events:
+            self._before_commit.append(event)
+            if is_speakable(event) or isinstance(event, Finish):
+                return
+
+    def events(self) -> Iterator[Event]:
+        """Yield the answer from its start; raises ProviderError where it breaks off."""
+        yield from self._before_commit
+        yield from self._events
+
+    def close(self) -> None:
+        """End the upstream call."""
+        self._events.close()
+
+    def record(self, error: GlottisError | None = None) -> Attempt:
+        """Return what is told of this attempt, now that it is over."""
+        return Attempt(
+            target=str(self.target),
+            duration_ms=round((time.monotonic() - self._started_at) * 1000, 1),
+            error=None if error is None else error.name,
+            upstream_status=None if error is None else error.upstream_status,
+        )
+
+
+def race(request: TurnRequest, route: Route, providers: Mapping[str, Provider], past: list[Attempt]) -> LiveAttempt:
+    """Return the first attempt that speaks; `past` takes those that failed before it.
+
+    Raises the last target's ProviderError when none does, and at once when the request itself was refused: another
+    target is asked only if the conversation was too long for this one.
+    """
+    failure: ProviderError | None = None
+    for target in route.targets:
+        attempt = LiveAttempt(target, providers[target.provider], request)
+        try:
+            attempt.listen()
+        except ProviderError as error:
+            past.append(attempt.record(error))
+            if isinstance(error, ProviderRequestRefused) and not isinstance(error, ContextTooLong):
+                raise
+            failure = error
+        except BaseException:
+            past.append(attempt.record())
+            attempt.close()
+            raise
+        else:
+            return attempt
+    assert failure is not None, "a route has at least one target"  # noqa: S101
+    raise failure
+
+
+def with_defaults(request: TurnRequest, route: Route) -> TurnRequest:
+    """Return the request with the route's parameters where it sets none of its own."""
+    if not route.params:
+        return request
+    return msgspec.structs.replace(request, params={**route.params, **request.params})

@@ -1,0 +1,145 @@
+"""A turn, in the order of its work: route, repair, race, relay, account.
+
+turn = desk.take(request)     returns at commit, or raises the GlottisError that the caller gets as a status
+turn.events()                 the answer, from its first event to its usage; raises ProviderError where it is cut
+turn.close()                  always, on every path, as often as one likes: ends the upstream call, and accounts
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from app.domain.errors import CallerGone, GlottisError, InternalError, ProviderError, ProviderTimeout
+from app.domain.events import Event
+from app.domain.ports import Observer, Provider
+from app.domain.request import TurnRequest
+from app.domain.turn import Attempt, End, TurnRecord
+from app.engine.race import LiveAttempt, race, with_defaults
+from app.engine.relay import Tally, relay
+from app.engine.repair import repaired
+from app.engine.routing import Router
+
+ENDS: dict[str, End] = {"length": "length", "content_filter": "refused"}
+"""How a turn ended by its finish reason; every other one is `completed`."""
+
+STATUS_CALLER_GONE = 499
+
+
+class Desk:
+    """Takes turns: holds what all of them share."""
+
+    def __init__(self, router: Router, providers: Mapping[str, Provider], observers: Sequence[Observer]) -> None:
+        self.router = router
+        self.providers = providers
+        self.observers = observers
+
+    def take(self, request: TurnRequest) -> "Turn":
+        """Return the turn at its commit; raises GlottisError, or CallerGone, with the turn closed and accounted."""
+        turn = Turn(request, self)
+        try:
+            turn.begin()
+        except BaseException as error:
+            turn.close(error)
+            raise
+        return turn
+
+
+class Turn:
+    """One request of the platform, from its coming in to its accounting."""
+
+    def __init__(self, request: TurnRequest, desk: Desk) -> None:
+        self.request = request
+        self.tally = Tally()
+        self._desk = desk
+        self._started_at = time.monotonic()
+        self._committed_at: float | None = None
+        self._attempt: LiveAttempt | None = None
+        self._past: list[Attempt] = []
+        self._error: BaseException | None = None
+        self._closed = False
+
+    def begin(self) -> None:
+        """Find the targets and wait until one speaks."""
+        route = self._desk.router.resolve(self.request.model)
+        request = with_defaults(self.request, route)
+        request = msgspec.structs.replace(request, messages=repaired(request.messages))
+        self._attempt = race(request, route, self._desk.providers, self._past)
+        self._committed_at = time.monotonic()
+
+    def events(self) -> Iterator[Event]:
+        """Yield the answer; raises ProviderError where it breaks off."""
+        assert self._attempt is not None, "events come after commit"  # noqa: S101
+        try:
+            yield from relay(self._attempt.events(), self.request, self.tally)
+        except GlottisError as error:
+            self._error = error
+            raise
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the upstream call and account for the turn; `error` is what ended it, if the turn does not know."""
+        if self._closed:
+            return
+        self._closed = True
+        self._error = self._error or error
+        if self._attempt is not None:
+            self._attempt.close()
+            self._past.append(self._attempt.record(_ours(self._error)))
+        record = self._record()
+        for observer in self._desk.observers:
+            observer.turn_ended(record)
+
+    def _record(self) -> TurnRecord:
+        end, error, committed_at = self._end(), _ours(self._error), self._committed_at
+        return TurnRecord(
+            request_id=self.request.request_id,
+            conversation_id=self.request.conversation_id,
+            model=self.request.model,
+            stream=self.request.stream,
+            end=end,
+            status=self._status(error, end),
+            target=str(self._attempt.target) if self._attempt is not None else None,
+            attempts=self._past,
+            error=None if error is None else f"{error.name}: {error.detail or error.message}",
+            first_speakable_ms=None if committed_at is None else _ms(committed_at - self._started_at),
+            total_ms=_ms(time.monotonic() - self._started_at),
+            text_chars=self.tally.text_chars,
+            tool_calls=self.tally.tool_calls,
+            finish_reason=None if self.tally.finish is None else self.tally.finish.reason,
+            usage=self.tally.usage,
+        )
+
+    def _end(self) -> End:
+        match self._error:
+            case None | CallerGone() | GeneratorExit() if self.tally.finish is not None:
+                return ENDS.get(self.tally.finish.reason, "completed")
+            case None | CallerGone() | GeneratorExit():
+                return "caller_gone"
+            case ProviderTimeout():
+                return "provider_timeout"
+            case GlottisError() as error if error.status < 500 and error.type == "invalid_request_error":
+                return "invalid_request"
+            case ProviderError():
+                return "provider_error"
+            case _:
+                return "internal"
+
+    def _status(self, error: GlottisError | None, end: End) -> int:
+        if self._committed_at is not None and self.request.stream:
+            return 200
+        if error is not None:
+            return error.status
+        return STATUS_CALLER_GONE if end == "caller_gone" else 200
+
+
+def _ours(error: BaseException | None) -> GlottisError | None:
+    """Return the error if it is one of ours; an unforeseen one as an InternalError that names its class."""
+    if error is None or isinstance(error, GlottisError):
+        return error
+    if isinstance(error, Exception):
+        return InternalError(detail=type(error).__name__)
+    return None
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

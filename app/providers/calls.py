@@ -1,0 +1,49 @@
+"""The tool calls of one answer, whatever way a provider numbers and splits them."""
+
+import uuid
+from collections.abc import Hashable
+
+from app.domain.events import ToolCall
+
+
+class ToolCalls:
+    """Numbers tool calls from 0 in order of appearance (case 30) and gives each an id and whole arguments.
+
+    `key` is the provider's own number of a call: an index, or a content block's index. Gaps in it do not matter.
+    """
+
+    def __init__(self) -> None:
+        self._index: dict[Hashable, int] = {}
+        self._ids: dict[int, str] = {}
+        self._without_arguments: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def piece(self, key: Hashable, call_id: str | None, name: str | None, arguments: str) -> ToolCall | None:
+        """Return the event for a piece of a call; None where the piece adds nothing, or belongs to no call."""
+        index = self._index.get(key)
+        # Some servers give every call the index 0 and only the id tells them apart.
+        is_new = index is None or (bool(call_id) and bool(name) and call_id != self._ids[index])
+        if index is None or is_new:
+            if not name:
+                return None
+            return self._begin(key, call_id, name, arguments)
+        if not arguments:
+            return None
+        self._without_arguments.discard(index)
+        return ToolCall(index, arguments=arguments)
+
+    def finish(self) -> list[ToolCall]:
+        """Return the pieces that make the arguments of calls that had none an empty object."""
+        missing = sorted(self._without_arguments)
+        self._without_arguments.clear()
+        return [ToolCall(index, arguments="{}") for index in missing]
+
+    def _begin(self, key: Hashable, call_id: str | None, name: str, arguments: str) -> ToolCall:
+        index = len(self._ids)
+        self._index[key] = index
+        self._ids[index] = call_id or f"call_{uuid.uuid4().hex[:24]}"
+        if not arguments:
+            self._without_arguments.add(index)
+        return ToolCall(index, self._ids[index], name, arguments)

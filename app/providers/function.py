@@ -1,0 +1,84 @@
+"""A user's own Python generator as a model: `function:my_agent:answer` is `answer` of my_agent.py."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from app.domain.errors import FunctionFailed, GlottisError
+from app.domain.events import Event, Events, Finish, Text, ToolCall
+from app.domain.ports import Model
+from app.domain.request import TurnRequest
+
+Function = Callable[[TurnRequest], str | Iterable[str | Event]]
+
+
+def load(path: str) -> Function:
+    """Return the function that `module:name` names; raises ValueError, with the reason, where there is none."""
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise ValueError("expected function:MODULE:NAME")
+    try:
+        function = getattr(importlib.import_module(module_name), name)
+    except Exception as error:
+        raise ValueError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
+    if not callable(function):
+        raise ValueError(f"{name} of {module_name} is not a function")
+    return function  # type: ignore[no-any-return]
+
+
+class FunctionProvider:
+    """Every function that the routes name; a model's name is its `module:name`."""
+
+    name = "function"
+
+    def __init__(self, functions: dict[str, Function]) -> None:
+        self._functions = functions
+
+    def stream(self, request: TurnRequest, model: str) -> Events:
+        """Answer a turn with what the function yields; see domain.ports.Provider.
+
+        Strings are spoken, events are taken as they are, a string that is returned is the whole answer. Without a
+        Finish of its own the answer ends when the function does.
+        """
+        finish = Finish("stop")
+        answer: Any = None
+        try:
+            answer = self._functions[model](request)
+            for piece in [answer] if isinstance(answer, str) else answer:
+                event = Text(piece) if isinstance(piece, str) else piece
+                if isinstance(event, Finish):
+                    finish = event
+                    continue
+                if isinstance(event, ToolCall):
+                    finish = Finish("tool_calls")
+                if not isinstance(event, Event):
+                    raise FunctionFailed(detail=f"{model} yielded {type(piece).__name__}, neither text nor an event")
+                if event != Text(""):
+                    yield event
+        except GlottisError:
+            raise
+        except Exception as error:
+            raise FunctionFailed(detail=f"{model} raised {type(error).__name__} at {_place(error)}") from error
+        finally:
+            # Not left to the garbage collector: a caller who hangs up ends the function's own calls at once.
+            if hasattr(answer, "close"):
+                answer.close()
+        yield finish
+
+    def models(self) -> list[Model]:
+        """Functions are offered under the names of their routes alone."""
+        return []
+
+
+def _place(error: Exception) -> str:
+    """Return file and line of the innermost call: the message may hold what a caller said, so it is not logged."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+
+
+def make_importable(folder: str) -> None:
+    """Let modules beside the server be imported, whoever started it."""
+    if folder not in sys.path:
+        sys.path.insert(0, folder)

@@ -1,0 +1,50 @@
+"""The `local` provider: the embedded model, asked as any other OpenAI-compatible server is."""
+
+from collections.abc import Iterator
+
+from app.domain.config import Budget
+from app.domain.errors import ProviderUnreachable
+from app.domain.events import Event, Events
+from app.domain.ports import Model
+from app.domain.request import TurnRequest
+from app.providers.local.process import MODEL_ID, LocalModel
+from app.providers.openai.adapter import OpenAIProvider
+
+START_S = 20.0
+"""The model is up within a second; a machine under load may take longer."""
+
+
+class LocalProvider:
+    """The embedded model under whatever name it is asked for: it is the only one."""
+
+    def __init__(self, process: LocalModel, budget: Budget) -> None:
+        self.name = "local"
+        self._process = process
+        self._server = OpenAIProvider(
+            "local", api_key=process.api_key, base_url=process.url, connect_s=budget.connect_s, idle_s=budget.idle_s
+        )
+
+    def stream(self, request: TurnRequest, model: str) -> Events:
+        """Answer a turn; see domain.ports.Provider. Waits for the model while it starts."""
+        first, events = self._begun(request)
+        if first is not None:
+            yield first
+        yield from events
+
+    def models(self) -> list[Model]:
+        """Name the one model; raises ProviderUnreachable while it is not up."""
+        if not self._process.ready():
+            raise ProviderUnreachable("The embedded model is not up.")
+        return [Model(MODEL_ID, owned_by="local")]
+
+    def _begun(self, request: TurnRequest) -> tuple[Event | None, Iterator[Event]]:
+        """Return the first event and the rest, asking again once the model is back if it was not there."""
+        events = self._server.stream(request, MODEL_ID)
+        try:
+            return next(events, None), events
+        except ProviderUnreachable:
+            self._process.ensure()
+            if not self._process.wait_ready(START_S):
+                raise
+            events = self._server.stream(request, MODEL_ID)
+            return next(events, None), events

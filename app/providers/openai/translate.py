@@ -1,0 +1,192 @@
+"""Chat Completions both ways, as pure functions: a turn's request to a body, a stream's payloads to events."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from app.domain.errors import ProviderBroken
+from app.domain.events import Event, Finish, FinishReason, Reasoning, Refusal, Start, Text, ToolCall, Usage
+from app.domain.request import JSON, TurnRequest
+from app.providers import failures
+from app.providers.calls import ToolCalls
+
+Dialect = Literal["openai", "compatible"]
+
+FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+"""What is not named here is taken as `stop`."""
+
+
+def to_body(request: TurnRequest, model: str, dialect: Dialect) -> JSON:
+    """Return the JSON body that asks `model` for this turn, always streamed and with usage.
+
+    `openai` is OpenAI's own dialect: `max_completion_tokens` (every model takes it, GPT-5 and later refuse
+    `max_tokens`) and no obfuscation padding. Other servers know only the older words.
+    """
+    body: JSON = {"model": model, "messages": request.messages, **request.params}
+    stream_options: JSON = {"include_usage": True}
+    if request.tools:
+        body["tools"] = request.tools
+        if request.tool_choice is not None:
+            body["tool_choice"] = request.tool_choice
+    else:
+        body.pop("parallel_tool_calls", None)
+    if dialect == "openai":
+        stream_options["include_obfuscation"] = False
+        if "max_tokens" in body:
+            body["max_completion_tokens"] = body.pop("max_tokens")
+    body["stream"] = True
+    body["stream_options"] = stream_options
+    return body
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | dict[str, Any] | None = None
+
+
+class _ToolCall(msgspec.Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+    logprobs: dict[str, Any] | None = None
+
+
+class _PromptDetails(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Any = None
+    id: str | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class AnswerReader:
+    """Reads one streamed answer."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._started = False
+        self._finished = False
+        self._calls = ToolCalls()
+
+    def read(self, payload: bytes) -> Iterator[Event]:
+        """Yield the events of one payload; raises ProviderError for an error in the stream, or what is no chunk."""
+        if payload.startswith(b"[DONE]"):
+            self.done = True
+            return
+        try:
+            chunk = _decode(payload)
+        except msgspec.MsgspecError as error:
+            raise ProviderBroken(detail=f"not a chunk: {error}") from error
+        if chunk.error is not None:
+            raise failure_in_stream(chunk.error)
+        if not self._started:
+            self._started = True
+            yield Start(chunk.id or "", chunk.model or "", chunk.system_fingerprint, chunk.service_tier)
+        if chunk.choices and not self._finished:
+            choice = chunk.choices[0]
+            if choice.delta is not None:
+                yield from self._delta(choice.delta, choice.logprobs)
+            if choice.finish_reason:
+                yield from self._finish(choice.finish_reason)
+        if chunk.usage is not None:
+            yield _usage(chunk.usage)
+
+    def finish(self) -> Iterator[Event]:
+        """Yield what the end of the stream adds: nothing, or the finish that a bare `[DONE]` stands for."""
+        if self._finished:
+            return
+        if not self.done:
+            raise ProviderBroken(detail="the stream ended without a finish_reason")
+        yield from self._finish("stop")
+
+    def _delta(self, delta: _Delta, logprobs: dict[str, Any] | None) -> Iterator[Event]:
+        if delta.content:
+            yield Text(delta.content, logprobs)
+        if delta.tool_calls:
+            yield from self._tool_calls(delta.tool_calls)
+        if reasoning := delta.reasoning_content or delta.reasoning:
+            yield Reasoning(reasoning)
+        if delta.refusal:
+            yield Refusal(delta.refusal)
+
+    def _tool_calls(self, pieces: list[_ToolCall]) -> Iterator[ToolCall]:
+        for position, piece in enumerate(pieces):
+            function = piece.function or _Function()
+            key = position if piece.index is None else piece.index
+            event = self._calls.piece(key, piece.id, function.name, _arguments(function.arguments))
+            if event is not None:
+                yield event
+
+    def _finish(self, reason: str) -> Iterator[Event]:
+        self._finished = True
+        yield from self._calls.finish()
+        ours = FINISH_REASONS.get(reason, "stop")
+        # Case 29: an answer with tool calls ends so, unless it was cut.
+        yield Finish("tool_calls" if self._calls and ours == "stop" else ours)
+
+
+def failure_in_stream(error: Any) -> Exception:
+    """Return the error for an `error` object that came as an event; it has no HTTP status of its own."""
+    fields = error if isinstance(error, dict) else {"message": str(error)}
+    code = fields.get("code")
+    status = code if isinstance(code, int) else _STATUS_OF_TYPE.get(str(fields.get("type")), 500)
+    return failures.from_status(status, str(fields.get("message") or ""), code=code if isinstance(code, str) else None)
+
+
+_STATUS_OF_TYPE = {"invalid_request_error": 400, "rate_limit_error": 429, "rate_limit_exceeded": 429, "overloaded": 503}
+
+
+def _arguments(arguments: str | dict[str, Any] | None) -> str:
+    if isinstance(arguments, dict):
+        return msgspec.json.encode(arguments).decode()
+    return arguments or ""
+
+
+def _usage(usage: _Usage) -> Usage:
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        prompt_tokens=usage.prompt_tokens or 0,
+        completion_tokens=usage.completion_tokens or 0,
+        cached_tokens=(prompt and prompt.cached_tokens) or 0,
+        reasoning_tokens=(completion and completion.reasoning_tokens) or 0,
+    )

@@ -1,0 +1,50 @@
+"""Server-sent events read from bytes: the `data` of each event, however the bytes are split (WHATWG HTML, 9.2.6)."""
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Decoder:
+    """Collects bytes and gives back the data of every event that is whole. Only LF, CR and CRLF end a line."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; return the data of the events that they complete, comments and empty ones left out."""
+        data = self._rest + data if self._rest else data
+        if not self._begun:
+            if BOM.startswith(data[:3]) and len(data) < len(BOM):
+                self._rest = data
+                return []
+            self._begun = True
+            data = data.removeprefix(BOM)
+        held = b""
+        if b"\r" in data:
+            # A final CR may be the first half of a CRLF.
+            if data.endswith(b"\r"):
+                data, held = data[:-1], b"\r"
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *blocks, rest = data.split(b"\n\n")
+        self._rest = rest + held
+        return _payloads(blocks)
+
+    def flush(self) -> list[bytes]:
+        """Return the data of a last event that the end of the stream left without its blank line."""
+        rest, self._rest = self._rest, b""
+        return _payloads([rest.rstrip(b"\r")])
+
+
+def _payloads(blocks: list[bytes]) -> list[bytes]:
+    payloads = []
+    for block in blocks:
+        if block.startswith(b"data: ") and b"\n" not in block:
+            payloads.append(block[6:])
+        elif (payload := _data_of(block)) is not None:
+            payloads.append(payload)
+    return payloads
+
+
+def _data_of(block: bytes) -> bytes | None:
+    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None

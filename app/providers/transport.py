@@ -1,0 +1,295 @@
+"""The HTTP/1.1 transport under both SDKs: pooled connections, bytes handed on as they arrive, no cap on connections.
+
+urllib3 opens and secures the connections, httptools (llhttp) reads the responses, and httpx2's transport interface is
+what the SDKs see. CPU of the whole server for one voice turn of 100 chunks, `turn_ms` of bench/README's method on 2
+cores, the rest of the server unchanged:
+
+    this module                                     MEASURED
+    urllib3's own HTTPResponse.read1                MEASURED
+    httpx2's own transport (httpcore2)              MEASURED
+
+A body is read by `Body.read`, which costs one `recv` and one call into llhttp for however many chunks came with it. A
+kept connection that the server has closed in the meantime is seen before it is used again; one that closes just as
+the request is sent, before a byte of the answer, is replaced by a new one, once.
+"""
+
+import contextlib
+import socket
+import ssl
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import httpx2
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+RECV_BYTES = 65536
+MAX_IDLE_PER_ORIGIN = 64
+MAX_IDLE_S = 60.0
+DRAIN_S = 0.05
+
+
+class Origin(NamedTuple):
+    """Where connections may be shared: scheme, host and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class Connection:
+    """One socket to an origin, and since when it has been idle (seconds of the monotonic clock)."""
+
+    __slots__ = ("idle_since", "origin", "reused", "sock")
+
+    def __init__(self, origin: Origin, sock: socket.socket) -> None:
+        self.origin = origin
+        self.sock = sock
+        self.reused = False
+        self.idle_since = 0.0
+
+    def is_stale(self) -> bool:
+        """Whether it was idle too long, or the server has closed it or sent something unasked."""
+        if time.monotonic() - self.idle_since > MAX_IDLE_S:
+            return True
+        self.sock.settimeout(0.0)
+        try:
+            self.sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except OSError:
+            pass
+        return True
+
+    def close(self) -> None:
+        """Close the socket, whatever state it is in."""
+        with contextlib.suppress(OSError):
+            self.sock.close()
+
+
+class Reply:
+    """What llhttp has read of one response; its methods are httptools' callbacks."""
+
+    __slots__ = ("complete", "head_complete", "headers", "parser", "pieces", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.head_complete = False
+        self.complete = False
+        self.parser = HttpResponseParser(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole, unless it was an interim one (1xx)."""
+        self.status = self.parser.get_status_code()
+        if self.status < 200:
+            self.headers.clear()
+        else:
+            self.head_complete = True
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body."""
+        self.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """The response is whole."""
+        self.complete = self.head_complete
+
+    def ends_at_close(self) -> bool:
+        """Whether the body has no length, so that only the closing connection ends it."""
+        names = {name.lower() for name, _ in self.headers}
+        return not names & {b"content-length", b"transfer-encoding"}
+
+
+class Body(httpx2.SyncByteStream):
+    """The bytes of one response. `read` hands on what has come; `close` gives the connection back or ends it."""
+
+    def __init__(self, transport: "Transport", connection: Connection, reply: Reply) -> None:
+        self._transport = transport
+        self._connection: Connection | None = connection
+        self._reply = reply
+
+    def read(self) -> bytes:
+        """Return the bytes that came since the last call, waiting for some; b"" at the end.
+
+        Raises httpx2.ReadTimeout, ReadError, or RemoteProtocolError where the body breaks off.
+        """
+        reply = self._reply
+        while not reply.pieces:
+            if reply.complete or self._connection is None:
+                return b""
+            _receive(self._connection.sock, reply)
+        data = reply.pieces[0] if len(reply.pieces) == 1 else b"".join(reply.pieces)
+        reply.pieces.clear()
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self.read():
+            yield data
+
+    def drain(self) -> None:
+        """Read what little is left after the answer's last event, so that the connection can be used again."""
+        if self._connection is not None and not self._reply.complete:
+            self._connection.sock.settimeout(DRAIN_S)
+            with contextlib.suppress(httpx2.TransportError):
+                _receive(self._connection.sock, self._reply)
+
+    def close(self) -> None:
+        """End the call: keep the connection if the response was read whole, else close it. May be called again."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._reply.complete and self._reply.parser.should_keep_alive():
+            self._transport.keep(connection)
+        else:
+            connection.close()
+
+
+class Transport(httpx2.BaseTransport):
+    """Sends requests for an httpx2.Client. One per provider and process; safe for threads and greenlets."""
+
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._ssl_context = ssl_context
+        self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request and return when the response's head is there.
+
+        The timeouts are httpx2's own, from the request. `response.extensions["body"]` is the Body, for who wants to
+        read it without httpx2's layers. Raises httpx2.TransportError.
+        """
+        timeout = request.extensions.get("timeout", {})
+        url = request.url
+        origin = Origin(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+        wire = _encode(request)
+        connection = self._idle_connection(origin)
+        if connection is not None:
+            try:
+                return self._exchange(connection, wire, timeout)
+            except _NoReply:
+                pass
+        try:
+            return self._exchange(self._connect(origin, timeout), wire, timeout)
+        except _NoReply as error:
+            raise httpx2.RemoteProtocolError("the server closed the connection without an answer") from error
+
+    def keep(self, connection: Connection) -> None:
+        """Take back a connection whose response was read whole."""
+        idle = self._idle[connection.origin]
+        connection.idle_since = time.monotonic()
+        idle.append(connection)
+        if len(idle) > MAX_IDLE_PER_ORIGIN:
+            idle.popleft().close()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _idle_connection(self, origin: Origin) -> Connection | None:
+        idle = self._idle[origin]
+        while idle:
+            connection = idle.pop()
+            if not connection.is_stale():
+                connection.reused = True
+                return connection
+            connection.close()
+        return None
+
+    def _connect(self, origin: Origin, timeout: dict[str, float | None]) -> Connection:
+        connect_s = timeout.get("connect")
+        if origin.scheme == "https":
+            self._ssl_context = self._ssl_context or httpx2.create_ssl_context()
+            opener: HTTPConnection = HTTPSConnection(
+                origin.host, origin.port, timeout=connect_s, ssl_context=self._ssl_context
+            )
+        else:
+            opener = HTTPConnection(origin.host, origin.port, timeout=connect_s)
+        try:
+            opener.connect()
+        except BaseException as error:
+            opener.close()
+            raise _connect_failure(error) from error
+        sock, opener.sock = opener.sock, None
+        return Connection(origin, sock)
+
+    def _exchange(self, connection: Connection, wire: bytes, timeout: dict[str, float | None]) -> httpx2.Response:
+        reply = Reply()
+        try:
+            _send(connection, wire, timeout.get("write"))
+            connection.sock.settimeout(timeout.get("read"))
+            while not reply.head_complete:
+                _receive(connection.sock, reply, reused=connection.reused)
+        except BaseException:
+            connection.close()
+            raise
+        body = Body(self, connection, reply)
+        return httpx2.Response(reply.status, headers=reply.headers, stream=body, extensions={"body": body})
+
+
+class _NoReply(Exception):
+    """A kept connection turned out to be closed: not one byte of an answer came."""
+
+
+def _connect_failure(error: BaseException) -> BaseException:
+    # urllib3's NewConnectionError (refused, no such host) is a ConnectTimeoutError by descent alone.
+    if isinstance(error, ConnectTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError):
+        return httpx2.ConnectTimeout("connecting took too long")
+    if isinstance(error, HTTPError | OSError):
+        return httpx2.ConnectError(f"no connection: {type(error).__name__}")
+    return error
+
+
+def _encode(request: httpx2.Request) -> bytes:
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+    lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + request.read()
+
+
+def _send(connection: Connection, wire: bytes, write_s: float | None) -> None:
+    connection.sock.settimeout(write_s)
+    try:
+        connection.sock.sendall(wire)
+    except TimeoutError as error:
+        raise httpx2.WriteTimeout("the request could not be sent in time") from error
+    except OSError as error:
+        if connection.reused:
+            raise _NoReply from error
+        raise httpx2.WriteError(f"the request could not be sent: {type(error).__name__}") from error
+
+
+def _receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
+    """Read once from the socket into the reply, or raise what httpx2 would."""
+    try:
+        data = sock.recv(RECV_BYTES)
+    except TimeoutError as error:
+        raise httpx2.ReadTimeout("nothing came in time") from error
+    except OSError as error:
+        if reused and not reply.status:
+            raise _NoReply from error
+        raise httpx2.ReadError(f"the connection broke: {type(error).__name__}") from error
+    if not data:
+        _end_at_close(reply, reused=reused)
+        return
+    try:
+        reply.parser.feed_data(data)
+    except (HttpParserError, HttpParserUpgrade) as error:
+        raise httpx2.RemoteProtocolError(f"not HTTP: {type(error).__name__}") from error
+
+
+def _end_at_close(reply: Reply, *, reused: bool) -> None:
+    if reply.head_complete and reply.ends_at_close():
+        reply.complete = True
+    elif reused and not reply.status:
+        raise _NoReply
+    else:
+        raise httpx2.RemoteProtocolError("the connection closed in the middle of the answer")

@@ -1,0 +1,90 @@
+"""marshmallow fields that take a value only in its own JSON type, as OpenAI does: no "0.5" for 0.5, no 1 for true."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+
+class Number(fields.Field[float]):
+    """A JSON number that is finite, within `low` and `high`; an integer stays one, so that it is sent on as it came."""
+
+    default_error_messages = {"invalid": "Expected a number."}  # noqa: RUF012 (marshmallow's own way)
+
+    def __init__(self, low: float | None = None, high: float | None = None, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(low, high), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.make_error("invalid")
+        return value
+
+
+class Whole(Number):
+    """A JSON integer within `low` and `high`."""
+
+    default_error_messages = {"invalid": "Expected an integer."}  # noqa: RUF012
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        number = super()._deserialize(value, attr, data, **kwargs)
+        if number != int(number):
+            raise self.make_error("invalid")
+        return int(number)
+
+
+class Tokens(Whole):
+    """A bound on tokens: at least 1; -1 means unlimited to ElevenLabs, and is the same as none."""
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        """Take -1 as null before the range is looked at."""
+        return super().deserialize(None if value == -1 else value, attr, data, **kwargs)
+
+
+class Flag(fields.Field[bool]):
+    """true or false."""
+
+    default_error_messages = {"invalid": "Expected true or false."}  # noqa: RUF012
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return value
+
+
+class Object(fields.Field[dict[str, Any]]):
+    """A JSON object, taken as it is; its `type`, if `types` are named, must be one of them."""
+
+    default_error_messages = {"invalid": "Expected an object."}  # noqa: RUF012
+
+    def __init__(self, types: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.types = types
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        if self.types and value.get("type") not in self.types:
+            raise ValidationError({"type": [f"Expected one of: {', '.join(self.types)}."]})
+        return value
+
+
+class Stop(fields.Field[str | list[str]]):
+    """A string, or up to `most` of them."""
+
+    most = 4
+    default_error_messages = {"invalid": "Expected a string or a list of at most 4 strings."}  # noqa: RUF012
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, list) or len(value) > self.most or not all(isinstance(one, str) for one in value):
+            raise self.make_error("invalid")
+        return value
+
+
+class OneOf(fields.String):
+    """A string out of a list."""
+
+    def __init__(self, *choices: str, **kwargs: Any) -> None:
+        super().__init__(validate=validate.OneOf(choices, error=f"Expected one of: {', '.join(choices)}."), **kwargs)

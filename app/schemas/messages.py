@@ -1,0 +1,134 @@
+"""Messages and tools, checked by hand: plain loops cost a tenth of nested schemas (14 us against 149 us for 11
+messages and 3 tools) and say as well which field is wrong. Fields that OpenAI does not know are left out.
+"""
+
+from typing import Any, NoReturn, cast
+
+from marshmallow import ValidationError, fields
+
+from app.domain.request import JSON, Message, Tool
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
+FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
+
+PARTS: dict[str, tuple[str, type[str] | type[dict[str, Any]], str | None]] = {
+    "text": ("text", str, None),
+    "refusal": ("refusal", str, None),
+    "image_url": ("image_url", dict, "url"),
+    "input_audio": ("input_audio", dict, "data"),
+    "file": ("file", dict, None),
+}
+"""A content part's type: its field, that field's type, and the string that it must hold."""
+
+
+class Messages(fields.Field[list[Message]]):
+    """The `messages` of a request: at least one, each with a known role and a content of any of the three forms."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Message]:
+        if not isinstance(value, list):
+            raise ValidationError("Expected a list of messages.")
+        if not value:
+            raise ValidationError("Expected at least one message.")
+        return [_message(message, index) for index, message in enumerate(value)]
+
+
+class Tools(fields.Field[list[Tool]]):
+    """The `tools` of a request: functions alone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Tool]:
+        if not isinstance(value, list):
+            raise ValidationError("Expected a list of tools.")
+        return [_tool(tool, index) for index, tool in enumerate(value)]
+
+
+class ToolChoice(fields.Field[str | JSON]):
+    """`none`, `auto`, `required`, or the name of a function, in OpenAI's shape."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | JSON:
+        if value in ("none", "auto", "required"):
+            return value  # type: ignore[no-any-return]
+        match value:
+            case {"type": "function", "function": {"name": str(name)}}:
+                return {"type": "function", "function": {"name": name}}
+        raise ValidationError('Expected none, auto, required or {"type": "function", "function": {"name": ...}}.')
+
+
+def _message(message: Any, index: int) -> Message:
+    if not isinstance(message, dict):
+        _refuse("Expected an object.", index)
+    role = message.get("role")
+    # A list or an object is no role, and cannot be looked up in a set.
+    if not isinstance(role, str) or role not in ROLES:
+        _refuse(f"Expected one of: {', '.join(sorted(ROLES))}.", index, "role")
+    content = message.get("content")
+    if not isinstance(content, str) and content is not None:
+        _check_parts(content, index)
+    if role == "assistant":
+        message = _assistant(message, index)
+    elif role == "tool" and not isinstance(message.get("tool_call_id"), str):
+        _refuse("Expected a string.", index, "tool_call_id")
+    if not isinstance(message.get("name", ""), str | None):
+        _refuse("Expected a string.", index, "name")
+    if message.keys() <= MESSAGE_FIELDS:
+        return cast("Message", message)
+    return cast("Message", {key: value for key, value in message.items() if key in MESSAGE_FIELDS})
+
+
+def _assistant(message: JSON, index: int) -> JSON:
+    calls = message.get("tool_calls")
+    if calls is None:
+        return message
+    if not isinstance(calls, list):
+        _refuse("Expected a list of tool calls.", index, "tool_calls")
+    return {**message, "tool_calls": [_call(call, index, place) for place, call in enumerate(calls)]}
+
+
+def _call(call: Any, index: int, place: int) -> JSON:
+    match call:
+        case {"id": str(call_id), "function": {"name": str(name), "arguments": str(arguments)}}:
+            return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+        case {"id": str(call_id), "function": {"name": str(name), **rest}} if rest.get("arguments") is None:
+            return {"id": call_id, "type": "function", "function": {"name": name, "arguments": ""}}
+        case _:
+            _refuse(
+                "Expected an id and a function with name and arguments, all strings.", index, f"tool_calls[{place}]"
+            )
+
+
+def _check_parts(content: Any, index: int) -> None:
+    if not isinstance(content, list):
+        _refuse("Expected a string, a list of parts, or null.", index, "content")
+    for place, part in enumerate(content):
+        where = f"content[{place}]"
+        kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(kind, str) or kind not in PARTS:
+            _refuse(f"Expected a part whose type is one of: {', '.join(PARTS)}.", index, where)
+        field, expected, inner = PARTS[kind]
+        value = part.get(field)
+        held = value.get(inner) if inner and isinstance(value, dict) else ""
+        if not isinstance(value, expected) or not isinstance(held, str):
+            _refuse(f"Expected {field}{f'.{inner}' if inner else ''}.", index, f"{where}.{field}")
+
+
+def _tool(tool: Any, index: int) -> Tool:
+    match tool:
+        case {"type": "function", "function": {"name": str(name), **rest}}:
+            pass
+        case {"type": str(kind)} if kind != "function":
+            raise ValidationError({index: {"type": [f"Tools of type '{kind}' are not supported: only functions."]}})
+        case _:
+            raise ValidationError({index: ["Expected a function with a name."]})
+    for field, expected in (("description", str), ("parameters", dict), ("strict", bool)):
+        if not isinstance(rest.get(field), expected | None):
+            raise ValidationError({index: {"function": {field: [f"Expected {_NAMES[expected]}."]}}})
+    known = {key: value for key, value in rest.items() if key in FUNCTION_FIELDS and value is not None}
+    return {"type": "function", "function": {"name": name, **known}}  # type: ignore[typeddict-item]
+
+
+_NAMES = {str: "a string", dict: "an object", bool: "true or false"}
+
+
+def _refuse(reason: str, index: int, field: str | None = None) -> NoReturn:
+    raise ValidationError({index: {field: [reason]} if field else [reason]})

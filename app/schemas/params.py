@@ -1,0 +1,58 @@
+"""The parameters of Chat Completions that shape an answer: a request may set them, and a route give defaults.
+
+Source: OpenAI's API reference, chat completions, as the openai SDK 3.54 types it; the ranges are the project's seed's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from app.schemas.fields import Flag, Number, Object, OneOf, Stop, Tokens, Whole
+
+
+class ParamsSchema(Schema):
+    """Every parameter by OpenAI's name. null is the same as leaving it out."""
+
+    temperature = Number(0, 2, allow_none=True)
+    top_p = Number(0, 1, allow_none=True)
+    max_tokens = Tokens(1, allow_none=True)
+    max_completion_tokens = Tokens(1, allow_none=True)
+    presence_penalty = Number(-2, 2, allow_none=True)
+    frequency_penalty = Number(-2, 2, allow_none=True)
+    reasoning_effort = OneOf("none", "minimal", "low", "medium", "high", "xhigh", "max", allow_none=True)
+    verbosity = OneOf("low", "medium", "high", allow_none=True)
+    stop = Stop(allow_none=True)
+    seed = Whole(allow_none=True)
+    logprobs = Flag(allow_none=True)
+    top_logprobs = Whole(0, 20, allow_none=True)
+    logit_bias = fields.Dict(keys=fields.String(), values=Number(-100, 100), allow_none=True)
+    response_format = Object(("text", "json_object", "json_schema"), allow_none=True)
+    parallel_tool_calls = Flag(allow_none=True)
+    service_tier = fields.String(allow_none=True)
+    store = Flag(allow_none=True)
+    metadata = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
+    modalities = fields.List(
+        OneOf("text", error_messages={"invalid": "Only text is supported."}),
+        validate=validate.Length(min=1),
+        allow_none=True,
+    )
+    moderation = Object(allow_none=True)
+    prediction = Object(("content",), allow_none=True)
+    prompt_cache_key = fields.String(allow_none=True)
+    prompt_cache_options = Object(allow_none=True)
+    prompt_cache_retention = fields.String(allow_none=True)
+    safety_identifier = fields.String(allow_none=True)
+    user = fields.String(allow_none=True)
+    web_search_options = Object(allow_none=True)
+
+
+PARAMS = frozenset(ParamsSchema().fields)
+
+
+def set_params(loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of loaded fields that are parameters and are set, under one name where OpenAI has two."""
+    params = {name: value for name, value in loaded.items() if name in PARAMS and value is not None}
+    if "max_completion_tokens" in params:
+        params["max_tokens"] = params.pop("max_completion_tokens")
+    return params

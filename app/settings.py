@@ -1,0 +1,210 @@
+"""All settings, from the environment and glottis.toml, as one frozen value; bad ones are reported together, at boot."""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Set
+from pathlib import Path
+from typing import Any, cast
+
+from environs import Env, EnvValidationError
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate
+from msgspec import Struct
+
+from app.domain.config import Budget, Route, Target, Vendor
+from app.providers import function
+from app.schemas.fields import Number, OneOf
+from app.schemas.params import ParamsSchema, set_params
+
+BUILT_IN = ("openai", "anthropic", "local", "function")
+"""Providers that need no table in glottis.toml."""
+
+CONVERSATION_ID_FIELDS = ["conversation_id", "system__conversation_id", "conversationId", "UUID", "uuid"]
+
+
+class SettingsError(Exception):
+    """The server cannot start; each line says what to change and where."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        self.reasons = reasons
+        super().__init__("Glottis cannot start:\n" + "\n".join(f"  - {reason}" for reason in reasons))
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set; docs/settings.md explains each."""
+
+    api_keys: Mapping[str, str]
+    openai_api_key: str | None
+    openai_base_url: str | None
+    anthropic_api_key: str | None
+    anthropic_base_url: str | None
+    max_body_bytes: int
+    max_tokens_limit: int | None
+    conversation_id_fields: list[str]
+    local_port: int
+    log_level: str
+    default_provider: str | None
+    budget: Budget
+    vendors: Mapping[str, Vendor]
+    routes: Mapping[str, Route]
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment, `.env` under it, and glottis.toml; raises SettingsError with all that is wrong."""
+        env = Env(eager=False)
+        dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
+        if Path(dotenv).is_file():
+            env.read_env(dotenv, recurse=False)
+        values = _environment(env)
+        reasons: list[str] = []
+        try:
+            env.seal()
+        except EnvValidationError as error:
+            messages = cast("dict[str, list[str]]", error.error_messages)
+            reasons += [f"{name}: {' '.join(texts)}" for name, texts in messages.items()]
+        config_path, allow_anonymous = values.pop("config_path"), values.pop("allow_anonymous")
+        config = _config(Path(config_path or "glottis.toml"), required=bool(config_path), reasons=reasons)
+        if not values["api_keys"] and not allow_anonymous:
+            reasons.append(
+                "API_KEYS: not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
+                "or set ALLOW_ANONYMOUS=true to let anybody in who can reach the server."
+            )
+        if reasons:
+            raise SettingsError(reasons)
+        return cls(**values, **config)
+
+
+def _environment(env: Env) -> dict[str, Any]:
+    return {
+        "api_keys": _api_keys(env),
+        "allow_anonymous": env.bool("ALLOW_ANONYMOUS", False),
+        "openai_api_key": env.str("OPENAI_API_KEY", "") or None,
+        "openai_base_url": env.str("OPENAI_BASE_URL", "") or None,
+        "anthropic_api_key": env.str("ANTHROPIC_API_KEY", "") or None,
+        "anthropic_base_url": env.str("ANTHROPIC_BASE_URL", "") or None,
+        "max_body_bytes": env.int("MAX_BODY_BYTES", 4 * 1024 * 1024, validate=validate.Range(min=1024)),
+        "max_tokens_limit": env.int("MAX_TOKENS_LIMIT", None, validate=validate.Range(min=1)),
+        "conversation_id_fields": env.list("CONVERSATION_ID_FIELDS", CONVERSATION_ID_FIELDS),
+        "local_port": env.int("LOCAL_PORT", 0, validate=validate.Range(0, 65535)),
+        "log_level": env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
+        "config_path": env.str("GLOTTIS_CONFIG", ""),
+    }
+
+
+def _api_keys(env: Env) -> dict[str, str]:
+    """Return the callers' keys by name; a key without a name is named by its place: key1, key2, ..."""
+    keys: dict[str, str] = {}
+    for place, entry in enumerate(env.str("API_KEYS", "").split(","), 1):
+        name, colon, key = entry.strip().rpartition(":")
+        if key:
+            keys[name if colon else f"key{place}"] = key
+    return keys
+
+
+class _Strict(Schema):
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": "unknown key"}  # noqa: RUF012 (marshmallow's own way)
+
+
+class _BudgetSchema(_Strict):
+    connect_s = Number(0.01, 600)
+    idle_s = Number(0.01, 600)
+
+
+class _DefaultsSchema(_Strict):
+    provider = fields.String()
+    budget = fields.Nested(_BudgetSchema)
+
+
+class _ProviderSchema(_Strict):
+    kind = OneOf("openai", "anthropic", required=True)
+    base_url = fields.Url(required=True, schemes={"http", "https"}, require_tld=False)
+    api_key_env = fields.String(validate=validate.Length(min=1))
+
+
+class _Target(fields.String):
+    """`provider/model` or `function:module:name`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text.startswith("function:"):
+            path = text.removeprefix("function:")
+            try:
+                function.load(path)
+            except ValueError as error:
+                raise ValidationError(str(error)) from None
+            return Target("function", path)
+        provider, slash, model = text.partition("/")
+        if not (provider and slash and model):
+            raise ValidationError("expected provider/model or function:module:name")
+        return Target(provider, model)
+
+
+class _RouteSchema(ParamsSchema, _Strict):
+    targets = fields.List(_Target(), required=True, validate=validate.Length(min=1, error="expected at least one"))
+
+    @pre_load
+    def _one_target(self, data: Any, **_: Any) -> Any:
+        # `target = "..."` is short for a list of one.
+        if isinstance(data, dict) and "target" in data and "targets" not in data:
+            data = {**data, "targets": [data["target"]]}
+            del data["target"]
+        return data
+
+    @post_load
+    def _route(self, data: dict[str, Any], **_: Any) -> Route:
+        return Route(data["targets"], set_params(data))
+
+
+class _ConfigSchema(_Strict):
+    defaults = fields.Nested(_DefaultsSchema)
+    providers = fields.Dict(keys=fields.String(), values=fields.Nested(_ProviderSchema))
+    routes = fields.Dict(keys=fields.String(), values=fields.Nested(_RouteSchema))
+
+
+def _config(path: Path, *, required: bool, reasons: list[str]) -> dict[str, Any]:
+    """Return what glottis.toml sets, adding to `reasons` what is wrong with it."""
+    loaded: dict[str, Any] = {}
+    if required or path.exists():
+        try:
+            loaded = cast("dict[str, Any]", _ConfigSchema().load(tomllib.loads(path.read_text("utf-8"))))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            reasons.append(f"{path}: {error}")
+        except ValidationError as error:
+            reasons += [f"{path}: {key}: {reason}" for key, reason in _flat(error.messages)]
+    defaults = loaded.get("defaults", {})
+    vendors = {
+        name: Vendor(**table, api_key=os.environ.get(table.get("api_key_env", "")) or None)
+        for name, table in loaded.get("providers", {}).items()
+    }
+    routes: dict[str, Route] = loaded.get("routes", {})
+    reasons += [f"{path}: {reason}" for reason in _dangling(defaults.get("provider"), vendors.keys(), routes)]
+    return {
+        "default_provider": defaults.get("provider"),
+        "budget": Budget(**defaults.get("budget", {})),
+        "vendors": vendors,
+        "routes": routes,
+    }
+
+
+def _dangling(default: str | None, vendors: Set[str], routes: Mapping[str, Route]) -> Iterator[str]:
+    known = {*BUILT_IN, *vendors}
+    for name in vendors & {"local", "function"}:
+        yield f"providers.{name}: this name is taken"
+    if default is not None and default not in known - {"function"}:
+        yield f"defaults.provider: there is no provider '{default}'"
+    for name, route in routes.items():
+        for place, target in enumerate(route.targets):
+            if target.provider not in known:
+                yield f"routes.{name}.targets[{place}]: there is no provider '{target.provider}'"
+
+
+def _flat(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            # marshmallow puts an entry's error under `value`, beside `key`: neither is in the file.
+            step = f"[{key}]" if isinstance(key, int) else "" if key in ("value", "key") else f".{key}"
+            yield from _flat(inner, path + step)
+    else:
+        yield path.lstrip("."), " ".join(map(str, messages))

@@ -1,0 +1,30 @@
+"""How gunicorn serves Glottis, read by `gunicorn wsgi:app` in this folder; every line may be overridden on its command.
+
+The figures and traps behind these values: docs/operations.md.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import os  # noqa: E402 (the patch comes before everything else)
+
+ON_HEROKU = "DYNO" in os.environ
+
+# A platform that sets PORT wants the server on every interface; on one's own machine nobody else need reach it.
+bind = f"0.0.0.0:{os.environ['PORT']}" if "PORT" in os.environ else "127.0.0.1:8000"
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+worker_class = "gevent"
+worker_connections = 4096
+preload_app = True
+control_socket_disable = True
+
+# Heroku's router keeps idle connections for 90 s and must not find one closed. Elsewhere a short time is better,
+# because it also bounds how long a client may take over its request line and headers.
+keepalive = 95 if ON_HEROKU else 20
+timeout = 60
+graceful_timeout = 25
+
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
