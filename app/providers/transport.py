@@ -26,10 +26,13 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
+from app.providers.idle import IdleGuard, clock
+
 RECV_BYTES = 65536
 MAX_IDLE_PER_ORIGIN = 64
 MAX_IDLE_S = 60.0
 DRAIN_S = 0.05
+FOREVER_S = 86400.0
 
 
 class Origin(NamedTuple):
@@ -112,10 +115,11 @@ class Reply:
 class Body(httpx2.SyncByteStream):
     """The bytes of one response. `read` hands on what has come; `close` gives the connection back or ends it."""
 
-    def __init__(self, transport: "Transport", connection: Connection, reply: Reply) -> None:
+    def __init__(self, transport: "Transport", connection: Connection, reply: Reply, guard: IdleGuard) -> None:
         self._transport = transport
         self._connection: Connection | None = connection
         self._reply = reply
+        self._guard = guard
 
     def read(self) -> bytes:
         """Return the bytes that came since the last call, waiting for some; b"" at the end.
@@ -126,7 +130,7 @@ class Body(httpx2.SyncByteStream):
         while not reply.pieces:
             if reply.complete or self._connection is None:
                 return b""
-            _receive(self._connection.sock, reply)
+            _receive(self._connection.sock, reply, self._guard)
         data = reply.pieces[0] if len(reply.pieces) == 1 else b"".join(reply.pieces)
         reply.pieces.clear()
         return data
@@ -140,13 +144,14 @@ class Body(httpx2.SyncByteStream):
         if self._connection is not None and not self._reply.complete:
             self._connection.sock.settimeout(DRAIN_S)
             with contextlib.suppress(httpx2.TransportError):
-                _receive(self._connection.sock, self._reply)
+                _receive(self._connection.sock, self._reply, self._guard)
 
     def close(self) -> None:
         """End the call: keep the connection if the response was read whole, else close it. May be called again."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        clock.discard(self._guard)
         if self._reply.complete and self._reply.parser.should_keep_alive():
             self._transport.keep(connection)
         else:
@@ -223,16 +228,18 @@ class Transport(httpx2.BaseTransport):
         return Connection(origin, sock)
 
     def _exchange(self, connection: Connection, wire: bytes, timeout: dict[str, float | None]) -> httpx2.Response:
-        reply = Reply()
+        reply, guard = Reply(), IdleGuard(connection.sock, timeout.get("read") or FOREVER_S)
+        clock.add(guard)
         try:
             _send(connection, wire, timeout.get("write"))
-            connection.sock.settimeout(timeout.get("read"))
+            connection.sock.settimeout(None)
             while not reply.head_complete:
-                _receive(connection.sock, reply, reused=connection.reused)
+                _receive(connection.sock, reply, guard, reused=connection.reused)
         except BaseException:
+            clock.discard(guard)
             connection.close()
             raise
-        body = Body(self, connection, reply)
+        body = Body(self, connection, reply, guard)
         return httpx2.Response(reply.status, headers=reply.headers, stream=body, extensions={"body": body})
 
 
@@ -267,17 +274,22 @@ def _send(connection: Connection, wire: bytes, write_s: float | None) -> None:
         raise httpx2.WriteError(f"the request could not be sent: {type(error).__name__}") from error
 
 
-def _receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
+def _receive(sock: socket.socket, reply: Reply, guard: IdleGuard, *, reused: bool = False) -> None:
     """Read once from the socket into the reply, or raise what httpx2 would."""
+    guard.wait()
     try:
         data = sock.recv(RECV_BYTES)
-    except TimeoutError as error:
-        raise httpx2.ReadTimeout("nothing came in time") from error
     except OSError as error:
+        if guard.expired or isinstance(error, TimeoutError):
+            raise httpx2.ReadTimeout("nothing came in time") from error
         if reused and not reply.status:
             raise _NoReply from error
         raise httpx2.ReadError(f"the connection broke: {type(error).__name__}") from error
+    finally:
+        guard.waiting = False
     if not data:
+        if guard.expired:
+            raise httpx2.ReadTimeout("nothing came in time")
         _end_at_close(reply, reused=reused)
         return
     try:
