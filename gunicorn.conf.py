@@ -8,6 +8,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import os  # noqa: E402 (the patch comes before everything else)
+import signal  # noqa: E402
 
 ON_HEROKU = "DYNO" in os.environ
 
@@ -28,3 +29,8 @@ graceful_timeout = 25
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+def post_worker_init(worker):  # noqa: D103, ARG001
+    # Ctrl-C reaches the whole process group; the master alone is to act on it, and end its workers in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

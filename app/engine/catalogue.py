@@ -10,6 +10,9 @@ from app.domain.errors import GlottisError, ProviderError, ProviderModelNotFound
 from app.domain.ports import Model, Provider
 
 FRESH_S = 60.0
+ASK_AGAIN_S = 2.0
+"""The same after an answer in which somebody failed: it may be back soon."""
+
 PATIENCE_S = 3.5
 """No list waits longer than this for a provider that does not answer."""
 
@@ -24,7 +27,7 @@ class Catalogue:
         self._unprefixed = frozenset(unprefixed)
         self._models: dict[str, list[Model]] = {}
         self._failures: dict[str, GlottisError] = {}
-        self._asked_at = float("-inf")
+        self._fresh_until = float("-inf")
         self._asking = BoundedSemaphore()
 
     def models(self) -> list[Model]:
@@ -52,14 +55,15 @@ class Catalogue:
 
     def _refresh(self) -> None:
         with self._asking:
-            if time.monotonic() - self._asked_at < FRESH_S:
+            if time.monotonic() < self._fresh_until:
                 return
             jobs = {name: gevent.spawn(_ask, provider) for name, provider in self._providers.items()}
             gevent.joinall(list(jobs.values()), timeout=PATIENCE_S)
             for name, job in jobs.items():
                 self._take_in(name, job.value if job.ready() else ProviderError("The model provider did not answer."))
                 job.kill(block=False)
-            self._asked_at = time.monotonic()
+            troubled = any(not isinstance(error, ProviderNotConfigured) for error in self._failures.values())
+            self._fresh_until = time.monotonic() + (ASK_AGAIN_S if troubled else FRESH_S)
 
     def _take_in(self, name: str, answer: list[Model] | GlottisError) -> None:
         if isinstance(answer, GlottisError):

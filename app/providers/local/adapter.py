@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from app.domain.config import Budget
-from app.domain.errors import ProviderUnreachable
+from app.domain.errors import ProviderOverloaded, ProviderUnreachable
 from app.domain.events import Event, Events
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
@@ -42,7 +42,7 @@ class LocalProvider:
         events = self._server.stream(request, MODEL_ID)
         try:
             return next(events, None), events
-        except ProviderUnreachable:
+        except (ProviderUnreachable, ProviderOverloaded):  # not started yet, or loading
             self._process.ensure()
             if not self._process.wait_ready(START_S):
                 raise

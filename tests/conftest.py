@@ -1,0 +1,107 @@
+"""What every test may use: scripted upstreams, and the gateway in front of them. Only loopback can be reached."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway import Gateway
+from upstreams import AnthropicUpstream, OpenAIUpstream
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _only_loopback() -> Iterator[None]:
+    """Refuse to connect anywhere else."""
+    connect = socket.socket.connect
+
+    def guarded(sock: socket.socket, address: Any) -> None:
+        if sock.family != socket.AF_UNIX and not str(address[0]).startswith(LOOPBACK):
+            raise AssertionError(f"a test reached for {address}")
+        connect(sock, address)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", guarded)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def openai_upstream() -> Iterator[OpenAIUpstream]:
+    """OpenAI, scripted and strict."""
+    with OpenAIUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def anthropic_upstream() -> Iterator[AnthropicUpstream]:
+    """Anthropic, scripted and strict."""
+    with AnthropicUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def vendor_upstream() -> Iterator[OpenAIUpstream]:
+    """A server that speaks OpenAI's API, as a row of data."""
+    with OpenAIUpstream(key="sk-vendor", strict=False) as upstream:
+        yield upstream
+
+
+CONFIG = """
+[defaults.budget]
+connect_s = 2.0
+idle_s = 2.0
+
+[providers.vendor]
+kind = "openai"
+base_url = "{vendor_url}"
+api_key_env = "VENDOR_KEY"
+
+[providers.down]
+kind = "openai"
+base_url = "http://127.0.0.1:9/v1"
+
+[routes.receptionist]
+targets = ["anthropic/claude-haiku-4-5", "openai/gpt-4.1-mini"]
+temperature = 0.6
+max_tokens = 77
+
+[routes.fallback]
+targets = ["down/any", "openai/gpt-fallback", "anthropic/claude-fallback"]
+
+[routes.unreachable]
+target = "down/any"
+
+[routes.unconfigured]
+target = "unkeyed/any"
+
+[providers.unkeyed]
+kind = "openai"
+base_url = "http://127.0.0.1:9/v1"
+api_key_env = "UNKEYED_KEY"
+""" + "".join(
+    f'\n[routes.function-{name}]\ntarget = "function:my_agent:{name}"\n'
+    for name in ("answer", "whole", "events", "failing", "odd", "forever")
+)
+
+
+@pytest.fixture(scope="session")
+def gateway(
+    openai_upstream: OpenAIUpstream,
+    anthropic_upstream: AnthropicUpstream,
+    vendor_upstream: OpenAIUpstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gateway]:
+    """Glottis with every kind of provider, one worker."""
+    env = {
+        "OPENAI_API_KEY": openai_upstream.key,
+        "OPENAI_BASE_URL": openai_upstream.base_url,
+        "ANTHROPIC_API_KEY": anthropic_upstream.key,
+        "ANTHROPIC_BASE_URL": anthropic_upstream.base_url,
+        "VENDOR_KEY": vendor_upstream.key,
+    }
+    folder: Path = tmp_path_factory.mktemp("gateway")
+    with Gateway(env, config=CONFIG.format(vendor_url=vendor_upstream.base_url), folder=folder) as running:
+        yield running
