@@ -2,21 +2,26 @@
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from environs import Env, EnvValidationError
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate
+from marshmallow.experimental.context import Context
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Target, Vendor
 from app.providers import function
-from app.schemas.fields import Number, OneOf
+from app.schemas.fields import Map, Number, OneOf
 from app.schemas.params import ParamsSchema, set_params
+from app.schemas.reasons import reasons as flat
 
 BUILT_IN = ("openai", "anthropic", "local", "function")
 """Providers that need no table in glottis.toml."""
+
+Known = Context[frozenset[str]]
+"""The names of all providers, while glottis.toml is read."""
 
 CONVERSATION_ID_FIELDS = ["conversation_id", "system__conversation_id", "conversationId", "UUID", "uuid"]
 
@@ -78,9 +83,9 @@ def _environment(env: Env) -> dict[str, Any]:
         "api_keys": _api_keys(env),
         "allow_anonymous": env.bool("ALLOW_ANONYMOUS", False),
         "openai_api_key": env.str("OPENAI_API_KEY", "") or None,
-        "openai_base_url": env.str("OPENAI_BASE_URL", "") or None,
+        "openai_base_url": env.str("OPENAI_BASE_URL", "", validate=_url_or_empty) or None,
         "anthropic_api_key": env.str("ANTHROPIC_API_KEY", "") or None,
-        "anthropic_base_url": env.str("ANTHROPIC_BASE_URL", "") or None,
+        "anthropic_base_url": env.str("ANTHROPIC_BASE_URL", "", validate=_url_or_empty) or None,
         "max_body_bytes": env.int("MAX_BODY_BYTES", 4 * 1024 * 1024, validate=validate.Range(min=1024)),
         "max_tokens_limit": env.int("MAX_TOKENS_LIMIT", None, validate=validate.Range(min=1)),
         "conversation_id_fields": env.list("CONVERSATION_ID_FIELDS", CONVERSATION_ID_FIELDS),
@@ -90,21 +95,40 @@ def _environment(env: Env) -> dict[str, Any]:
     }
 
 
+def _url_or_empty(text: str) -> None:
+    if text:
+        validate.URL(schemes={"http", "https"}, require_tld=False)(text)
+
+
 def _api_keys(env: Env) -> dict[str, str]:
     """Return the callers' keys by name; a key without a name is named by its place: key1, key2, ..."""
-    keys: dict[str, str] = {}
-    for place, entry in enumerate(env.str("API_KEYS", "").split(","), 1):
-        name, colon, key = entry.strip().rpartition(":")
-        if key:
-            keys[name if colon else f"key{place}"] = key
-    return keys
+    return dict(_named_keys(env.str("API_KEYS", "", validate=_no_key_lost) or ""))
+
+
+def _named_keys(text: str) -> list[tuple[str, str]]:
+    named: list[tuple[str, str]] = []
+    for place, entry in enumerate(text.split(","), 1):
+        name, colon, key = entry.partition(":")
+        if colon:
+            named.append((name.strip(), key.strip()))
+        elif entry.strip():
+            named.append((f"key{place}", entry.strip()))
+    return named
+
+
+def _no_key_lost(text: str) -> None:
+    named = _named_keys(text)
+    if not all(name and key for name, key in named):
+        raise ValidationError("Expected keys between commas, each as KEY or NAME:KEY.")
+    if len(dict(named)) < len(named):
+        raise ValidationError("Two keys have the same name.")
 
 
 class _Strict(Schema):
     class Meta:
         unknown = RAISE
 
-    error_messages = {"unknown": "unknown key"}  # noqa: RUF012 (marshmallow's own way)
+    error_messages = {"unknown": "unknown key", "type": "expected a table"}  # noqa: RUF012 (marshmallow's own way)
 
 
 class _BudgetSchema(_Strict):
@@ -112,8 +136,18 @@ class _BudgetSchema(_Strict):
     idle_s = Number(0.01, 600)
 
 
+class _ProviderName(fields.String):
+    """A provider that exists."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        name: str = super()._deserialize(value, attr, data, **kwargs)
+        if name not in Known.get():
+            raise ValidationError(f"there is no provider '{name}'")
+        return name
+
+
 class _DefaultsSchema(_Strict):
-    provider = fields.String()
+    provider = _ProviderName(validate=validate.NoneOf(["function"], error="a function needs a route"))
     budget = fields.Nested(_BudgetSchema)
 
 
@@ -135,9 +169,11 @@ class _Target(fields.String):
             except ValueError as error:
                 raise ValidationError(str(error)) from None
             return Target("function", path)
-        provider, slash, model = text.partition("/")
-        if not (provider and slash and model):
+        provider, _, model = text.partition("/")
+        if not (provider and model) or provider == "function":
             raise ValidationError("expected provider/model or function:module:name")
+        if provider not in Known.get():
+            raise ValidationError(f"there is no provider '{provider}'")
         return Target(provider, model)
 
 
@@ -157,10 +193,13 @@ class _RouteSchema(ParamsSchema, _Strict):
         return Route(data["targets"], set_params(data))
 
 
+_new_name = fields.String(validate=validate.NoneOf(["local", "function"], error="this name is taken"))
+
+
 class _ConfigSchema(_Strict):
     defaults = fields.Nested(_DefaultsSchema)
-    providers = fields.Dict(keys=fields.String(), values=fields.Nested(_ProviderSchema))
-    routes = fields.Dict(keys=fields.String(), values=fields.Nested(_RouteSchema))
+    providers = Map(keys=_new_name, values=fields.Nested(_ProviderSchema))
+    routes = Map(keys=fields.String(), values=fields.Nested(_RouteSchema))
 
 
 def _config(path: Path, *, required: bool, reasons: list[str]) -> dict[str, Any]:
@@ -168,43 +207,25 @@ def _config(path: Path, *, required: bool, reasons: list[str]) -> dict[str, Any]
     loaded: dict[str, Any] = {}
     if required or path.exists():
         try:
-            loaded = cast("dict[str, Any]", _ConfigSchema().load(tomllib.loads(path.read_text("utf-8"))))
+            loaded = _validated(tomllib.loads(path.read_text("utf-8")))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             reasons.append(f"{path}: {error}")
         except ValidationError as error:
-            reasons += [f"{path}: {key}: {reason}" for key, reason in _flat(error.messages)]
+            reasons += [f"{path}: {key}: {reason}" for key, reason in flat(error.messages)]
     defaults = loaded.get("defaults", {})
     vendors = {
         name: Vendor(**table, api_key=os.environ.get(table.get("api_key_env", "")) or None)
         for name, table in loaded.get("providers", {}).items()
     }
-    routes: dict[str, Route] = loaded.get("routes", {})
-    reasons += [f"{path}: {reason}" for reason in _dangling(defaults.get("provider"), vendors.keys(), routes)]
     return {
         "default_provider": defaults.get("provider"),
         "budget": Budget(**defaults.get("budget", {})),
         "vendors": vendors,
-        "routes": routes,
+        "routes": loaded.get("routes", {}),
     }
 
 
-def _dangling(default: str | None, vendors: Set[str], routes: Mapping[str, Route]) -> Iterator[str]:
-    known = {*BUILT_IN, *vendors}
-    for name in vendors & {"local", "function"}:
-        yield f"providers.{name}: this name is taken"
-    if default is not None and default not in known - {"function"}:
-        yield f"defaults.provider: there is no provider '{default}'"
-    for name, route in routes.items():
-        for place, target in enumerate(route.targets):
-            if target.provider not in known:
-                yield f"routes.{name}.targets[{place}]: there is no provider '{target.provider}'"
-
-
-def _flat(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(messages, dict):
-        for key, inner in messages.items():
-            # marshmallow puts an entry's error under `value`, beside `key`: neither is in the file.
-            step = f"[{key}]" if isinstance(key, int) else "" if key in ("value", "key") else f".{key}"
-            yield from _flat(inner, path + step)
-    else:
-        yield path.lstrip("."), " ".join(map(str, messages))
+def _validated(config: dict[str, Any]) -> dict[str, Any]:
+    tables = config.get("providers")
+    with Known(frozenset(BUILT_IN) | frozenset(tables if isinstance(tables, dict) else ())):
+        return cast("dict[str, Any]", _ConfigSchema().load(config))

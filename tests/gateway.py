@@ -16,6 +16,9 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+"""Where the environment's own commands are, gunicorn among them."""
+
 KEY = "tester-key-0123456789"
 START_S = 40.0
 
@@ -30,8 +33,9 @@ class Gateway:
         config: str | None = None,
         folder: Path | None = None,
         command: Sequence[str] | None = None,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[Any] = []
         self._news = threading.Condition()

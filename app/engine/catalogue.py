@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from app.domain.errors import GlottisError, ProviderError, ProviderModelNotFound, ProviderNotConfigured
+from app.domain.errors import GlottisError, InternalError, ProviderModelNotFound, ProviderNotConfigured, ProviderTimeout
 from app.domain.ports import Model, Provider
 
 FRESH_S = 60.0
 ASK_AGAIN_S = 2.0
 """The same after an answer in which somebody failed: it may be back soon."""
+
+LASTING = (ProviderNotConfigured, ProviderModelNotFound)
+"""Failures that asking again does not mend: no key, or no list of models."""
 
 PATIENCE_S = 3.5
 """No list waits longer than this for a provider that does not answer."""
@@ -51,7 +54,7 @@ class Catalogue:
             case ProviderNotConfigured() as error:
                 return error.detail
             case error:
-                return error.message
+                return error.default_message
 
     def _refresh(self) -> None:
         with self._asking:
@@ -60,9 +63,9 @@ class Catalogue:
             jobs = {name: gevent.spawn(_ask, provider) for name, provider in self._providers.items()}
             gevent.joinall(list(jobs.values()), timeout=PATIENCE_S)
             for name, job in jobs.items():
-                self._take_in(name, job.value if job.ready() else ProviderError("The model provider did not answer."))
+                self._take_in(name, job.value if job.ready() else ProviderTimeout())
                 job.kill(block=False)
-            troubled = any(not isinstance(error, ProviderNotConfigured) for error in self._failures.values())
+            troubled = any(not isinstance(error, LASTING) for error in self._failures.values())
             self._fresh_until = time.monotonic() + (ASK_AGAIN_S if troubled else FRESH_S)
 
     def _take_in(self, name: str, answer: list[Model] | GlottisError) -> None:
@@ -79,3 +82,5 @@ def _ask(provider: Provider) -> list[Model] | GlottisError:
         return provider.models()
     except GlottisError as error:
         return error
+    except Exception as error:  # whatever one provider does, the others' models are listed
+        return InternalError(detail=type(error).__name__)

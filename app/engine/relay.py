@@ -26,7 +26,7 @@ class Tally:
         if isinstance(event, Text):
             self.text_chars += len(event.text)
         elif isinstance(event, ToolCall):
-            self.tool_calls = event.index + 1
+            self.tool_calls = max(self.tool_calls, event.index + 1)
         elif isinstance(event, Finish):
             self.finish = event
         elif isinstance(event, Usage):

@@ -3,6 +3,8 @@
 ElevenLabs leaves such histories behind whenever a caller barges in while a tool runs (cases 10 and 11).
 """
 
+from collections.abc import Iterable
+
 from app.domain.request import Message, text_of
 
 INTERRUPTED = "The call was interrupted before the tool answered."
@@ -17,24 +19,36 @@ def repaired(messages: list[Message]) -> list[Message]:
     if not any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
         return messages
     mended: list[Message] = []
-    open_calls: dict[str, Message | None] = {}
+    exchange = _Exchange()
     for message in messages:
         if message["role"] == "tool":
-            call_id = message["tool_call_id"]
-            if call_id in open_calls:
-                open_calls[call_id] = message
-            elif text := text_of(message.get("content")):
-                mended += _answers(open_calls)
-                open_calls = {}
-                mended.append({"role": "user", "content": f"[Result of a tool]\n{text}"})
-            continue
-        mended += _answers(open_calls)
-        open_calls = {call["id"]: None for call in message.get("tool_calls") or []}
-        mended.append(message)
-    return mended + _answers(open_calls)
+            exchange.take(message)
+        else:
+            mended += exchange.end()
+            mended.append(message)
+            exchange = _Exchange(call["id"] for call in message.get("tool_calls") or [])
+    mended += exchange.end()
+    return messages if mended == messages else mended
 
 
-def _answers(calls: dict[str, Message | None]) -> list[Message]:
-    return [
-        answer or {"role": "tool", "tool_call_id": call_id, "content": INTERRUPTED} for call_id, answer in calls.items()
-    ]
+class _Exchange:
+    """The calls of one message, and the results that follow it."""
+
+    def __init__(self, calls: Iterable[str] = ()) -> None:
+        self._calls = list(dict.fromkeys(calls))
+        self._results: dict[str, Message] = {}
+        self._strays: list[Message] = []
+
+    def take(self, result: Message) -> None:
+        """Take a result in."""
+        if result["tool_call_id"] in self._calls:
+            self._results[result["tool_call_id"]] = result
+        else:
+            text = text_of(result.get("content")) or "(nothing)"
+            self._strays.append({"role": "user", "content": f"[Result of a tool]\n{text}"})
+
+    def end(self) -> list[Message]:
+        """Return what stands after the calls: one result for each, then what belongs to none."""
+        missing = [call for call in self._calls if call not in self._results]
+        made_up = [Message(role="tool", tool_call_id=call, content=INTERRUPTED) for call in missing]
+        return [*self._results.values(), *made_up, *self._strays]

@@ -53,7 +53,6 @@ class Turn:
         self.tally = Tally()
         self._desk = desk
         self._started_at = time.monotonic()
-        self._committed_at: float | None = None
         self._attempt: LiveAttempt | None = None
         self._past: list[Attempt] = []
         self._error: BaseException | None = None
@@ -65,7 +64,6 @@ class Turn:
         request = with_defaults(self.request, route)
         request = msgspec.structs.replace(request, messages=repaired(request.messages))
         self._attempt = race(request, route, self._desk.providers, self._past)
-        self._committed_at = time.monotonic()
 
     def events(self) -> Iterator[Event]:
         """Yield the answer; raises ProviderError where it breaks off."""
@@ -82,15 +80,22 @@ class Turn:
             return
         self._closed = True
         self._error = self._error or error
+        try:
+            if self._attempt is not None:
+                self._attempt.close()
+        finally:  # a provider that fails to close must not go unheard
+            self._account()
+
+    def _account(self) -> None:
         if self._attempt is not None:
-            self._attempt.close()
-            self._past.append(self._attempt.record(_ours(self._error)))
+            self._past.append(self._attempt.record(self._error))
         record = self._record()
         for observer in self._desk.observers:
             observer.turn_ended(record)
 
     def _record(self) -> TurnRecord:
-        end, error, committed_at = self._end(), _ours(self._error), self._committed_at
+        end, error = self._end(), _ours(self._error)
+        first_speakable_at = None if self._attempt is None else self._attempt.first_speakable_at
         return TurnRecord(
             request_id=self.request.request_id,
             conversation_id=self.request.conversation_id,
@@ -101,7 +106,7 @@ class Turn:
             target=str(self._attempt.target) if self._attempt is not None else None,
             attempts=self._past,
             error=None if error is None else f"{error.name}: {error.detail or error.message}",
-            first_speakable_ms=None if committed_at is None else _ms(committed_at - self._started_at),
+            first_speakable_ms=None if first_speakable_at is None else _ms(first_speakable_at - self._started_at),
             total_ms=_ms(time.monotonic() - self._started_at),
             text_chars=self.tally.text_chars,
             tool_calls=self.tally.tool_calls,
@@ -125,7 +130,7 @@ class Turn:
                 return "internal"
 
     def _status(self, error: GlottisError | None, end: End) -> int:
-        if self._committed_at is not None and self.request.stream:
+        if self._attempt is not None and self.request.stream:  # the status went out at commit
             return 200
         if error is not None:
             return error.status
@@ -133,12 +138,12 @@ class Turn:
 
 
 def _ours(error: BaseException | None) -> GlottisError | None:
-    """Return the error if it is one of ours; an unforeseen one as an InternalError that names its class."""
+    """Return the error if it is one of ours; None for the caller's going; any other as an InternalError by its name."""
     if error is None or isinstance(error, GlottisError):
         return error
-    if isinstance(error, Exception):
-        return InternalError(detail=type(error).__name__)
-    return None
+    if isinstance(error, CallerGone | GeneratorExit):
+        return None
+    return InternalError(detail=type(error).__name__)
 
 
 def _ms(seconds: float) -> float:

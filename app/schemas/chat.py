@@ -1,15 +1,16 @@
 """The body of a Chat Completions request, from wire JSON to a TurnRequest."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.domain.errors import InvalidRequest
 from app.domain.request import TurnRequest
-from app.schemas.fields import Flag, Object, Whole
+from app.schemas.fields import Flag, Object
 from app.schemas.messages import Messages, ToolChoice, Tools
 from app.schemas.params import ParamsSchema, set_params
+from app.schemas.reasons import reasons
 
 
 class StreamOptionsSchema(Schema):
@@ -17,6 +18,8 @@ class StreamOptionsSchema(Schema):
 
     class Meta:
         unknown = EXCLUDE
+
+    error_messages = {"type": "Expected an object."}  # noqa: RUF012 (marshmallow's own way)
 
     include_usage = Flag(allow_none=True)
     include_obfuscation = Flag(allow_none=True)
@@ -34,7 +37,7 @@ class ChatSchema(ParamsSchema):
     tool_choice = ToolChoice(allow_none=True)
     stream = Flag(allow_none=True)
     stream_options = fields.Nested(StreamOptionsSchema, allow_none=True)
-    n = Whole(1, 1, allow_none=True, error_messages={"invalid": "Expected 1."})
+    n = fields.Field[Any](allow_none=True, validate=validate.Equal(1, error="Only one choice is supported."))
     user_id = fields.String(allow_none=True)
     elevenlabs_extra_body = Object(allow_none=True)
     functions = fields.Field[Any](
@@ -88,27 +91,16 @@ def _params(loaded: dict[str, Any], max_tokens_limit: int | None) -> dict[str, A
     if loaded.get("user_id"):
         params.setdefault("user", loaded["user_id"])
     if max_tokens_limit is not None and params.get("max_tokens", 0) > max_tokens_limit:
-        raise InvalidRequest(f"max_tokens may be at most {max_tokens_limit} on this server.", param="max_tokens")
+        name = "max_tokens" if loaded.get("max_completion_tokens") is None else "max_completion_tokens"
+        raise InvalidRequest(f"{name} may be at most {max_tokens_limit} on this server.", param=name)
     return params
 
 
 def _named_in(extra: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    return next((str(extra[name]) for name in names if extra.get(name)), None)
+    found = (extra.get(name) for name in names)
+    return next((str(value) for value in found if value and type(value) in (str, int)), None)
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:
-    path, reason = next(_flat(error.messages))
+    path, reason = next(reasons(error.messages))
     return InvalidRequest(f"Invalid value for '{path}': {reason}" if path else reason, param=path or None)
-
-
-def _flat(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each error with the path of its field, as OpenAI writes it: `messages[2].content`."""
-    if not isinstance(messages, dict):
-        yield path, messages[0] if isinstance(messages, list) else str(messages)
-        return
-    for key, inner in messages.items():
-        if isinstance(key, int):
-            step = f"[{key}]"
-        else:
-            step = f".{key}" if path else str(key)
-        yield from _flat(inner, path + step)

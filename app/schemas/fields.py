@@ -16,19 +16,21 @@ class Number(fields.Field[float]):
         super().__init__(validate=validate.Range(low, high), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        if isinstance(value, float) and not math.isfinite(value):
             raise self.make_error("invalid")
         return value
 
 
 class Whole(Number):
-    """A JSON integer within `low` and `high`."""
+    """A JSON integer within `low` and `high`, and within 64 bits."""
 
     default_error_messages = {"invalid": "Expected an integer."}  # noqa: RUF012
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
         number = super()._deserialize(value, attr, data, **kwargs)
-        if number != int(number):
+        if number != int(number) or abs(number) >= 2**63:
             raise self.make_error("invalid")
         return int(number)
 
@@ -67,6 +69,23 @@ class Object(fields.Field[dict[str, Any]]):
         if self.types and value.get("type") not in self.types:
             raise ValidationError({"type": [f"Expected one of: {', '.join(self.types)}."]})
         return value
+
+
+class Map(fields.Dict):
+    """A JSON object whose values are all of one kind; what is wrong with one stands under its own name."""
+
+    default_error_messages = {"invalid": "Expected an object."}  # noqa: RUF012
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            # marshmallow tells what is wrong with the name from what is wrong with the value.
+            raise ValidationError(
+                {name: found.get("key") or found["value"] for name, found in error.messages.items()}
+            ) from None
 
 
 class Stop(fields.Field[str | list[str]]):

@@ -1,5 +1,6 @@
 """Messages and tools, checked by hand: plain loops cost a tenth of nested schemas (14 us against 149 us for 11
-messages and 3 tools) and say as well which field is wrong. Fields that OpenAI does not know are left out.
+messages and 3 tools) and say as well which field is wrong. Fields that OpenAI does not know are left out, and so are
+empty ones, which it refuses.
 """
 
 from typing import Any, NoReturn, cast
@@ -10,7 +11,12 @@ from app.domain.request import JSON, Message, Tool
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
-MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
+_ANY_ROLE = frozenset({"role", "content", "name"})
+MESSAGE_FIELDS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(ROLES, _ANY_ROLE),
+    "assistant": _ANY_ROLE | {"tool_calls", "refusal"},
+    "tool": _ANY_ROLE | {"tool_call_id"},
+}
 FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
 
 PARTS: dict[str, tuple[str, type[str] | type[dict[str, Any]], str | None]] = {
@@ -69,14 +75,25 @@ def _message(message: Any, index: int) -> Message:
         message = _assistant(message, index)
     elif role == "tool" and not isinstance(message.get("tool_call_id"), str):
         _refuse("Expected a string.", index, "tool_call_id")
-    if not isinstance(message.get("name", ""), str | None):
+    if not isinstance(message.get("name"), str | None):
         _refuse("Expected a string.", index, "name")
-    if message.keys() <= MESSAGE_FIELDS:
+    return _tidied(message, MESSAGE_FIELDS[role])
+
+
+def _tidied(message: JSON, known: frozenset[str]) -> Message:
+    """Return the message with its known fields that say something, and always a content."""
+    if message.get("content") and message.keys() <= known and all(message.values()):
         return cast("Message", message)
-    return cast("Message", {key: value for key, value in message.items() if key in MESSAGE_FIELDS})
+    kept = {key: value for key, value in message.items() if key in known and (value or key == "tool_call_id")}
+    if "content" not in kept:
+        # Only an assistant that did something else may have said nothing.
+        kept["content"] = None if "tool_calls" in kept or "refusal" in kept else ""
+    return cast("Message", kept)
 
 
 def _assistant(message: JSON, index: int) -> JSON:
+    if not isinstance(message.get("refusal"), str | None):
+        _refuse("Expected a string.", index, "refusal")
     calls = message.get("tool_calls")
     if calls is None:
         return message
@@ -114,10 +131,10 @@ def _check_parts(content: Any, index: int) -> None:
 
 def _tool(tool: Any, index: int) -> Tool:
     match tool:
-        case {"type": "function", "function": {"name": str(name), **rest}}:
-            pass
-        case {"type": str(kind)} if kind != "function":
-            raise ValidationError({index: {"type": [f"Tools of type '{kind}' are not supported: only functions."]}})
+        case {"type": kind} if kind not in ("function", None):
+            raise ValidationError({index: {"type": ["Only tools of type function are supported."]}})
+        case {"function": {"name": str(name), **rest}}:
+            pass  # as in the seed, the type may be left out
         case _:
             raise ValidationError({index: ["Expected a function with a name."]})
     for field, expected in (("description", str), ("parameters", dict), ("strict", bool)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from app.schemas.fields import Flag, Number, Object, OneOf, Stop, Tokens, Whole
+from app.schemas.fields import Flag, Map, Number, Object, OneOf, Stop, Tokens, Whole
 
 
 class ParamsSchema(Schema):
@@ -26,12 +26,12 @@ class ParamsSchema(Schema):
     seed = Whole(allow_none=True)
     logprobs = Flag(allow_none=True)
     top_logprobs = Whole(0, 20, allow_none=True)
-    logit_bias = fields.Dict(keys=fields.String(), values=Number(-100, 100), allow_none=True)
+    logit_bias = Map(keys=fields.String(), values=Number(-100, 100), allow_none=True)
     response_format = Object(("text", "json_object", "json_schema"), allow_none=True)
     parallel_tool_calls = Flag(allow_none=True)
     service_tier = fields.String(allow_none=True)
     store = Flag(allow_none=True)
-    metadata = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
+    metadata = Map(keys=fields.String(), values=fields.String(), allow_none=True)
     modalities = fields.List(
         OneOf("text", error_messages={"invalid": "Only text is supported."}),
         validate=validate.Length(min=1),

@@ -23,7 +23,7 @@ class JSONFormatter(logging.Formatter):
     """A record as one line: time, level, event, and the fields that came in `extra={"fields": ...}`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; an exception is told by its traceback's places, without its message."""
+        """Return the line; an exception is left out, because its message may hold what was said."""
         fields: Any = getattr(record, "fields", None)
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

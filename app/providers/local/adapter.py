@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from app.domain.config import Budget
 from app.domain.errors import ProviderOverloaded, ProviderUnreachable
 from app.domain.events import Event, Events
@@ -9,6 +11,9 @@ from app.domain.ports import Model
 from app.domain.request import TurnRequest
 from app.providers.local.process import MODEL_ID, LocalModel
 from app.providers.openai.adapter import OpenAIProvider
+
+MAX_TOKENS = 256
+"""Where the request sets no bound: so small a model does not always find an end by itself."""
 
 START_S = 20.0
 """The model is up within a second; a machine under load may take longer."""
@@ -26,7 +31,8 @@ class LocalProvider:
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider. Waits for the model while it starts."""
-        first, events = self._begun(request)
+        params = {"max_tokens": MAX_TOKENS, **request.params}
+        first, events = self._begun(msgspec.structs.replace(request, params=params))
         if first is not None:
             yield first
         yield from events

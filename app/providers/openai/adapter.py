@@ -19,7 +19,6 @@ from app.providers.streaming import stream_events
 from app.providers.transport import Transport
 
 MODELS_TIMEOUT_S = 3.0
-_STREAMED = {"X-Stainless-Raw-Response": "stream", "Accept": "text/event-stream"}
 
 
 class OpenAIProvider:
@@ -45,8 +44,10 @@ class OpenAIProvider:
         timeout = httpx2.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None)
         own = dialect == "openai"
         withheld = [] if own else ["OpenAI-Organization", "OpenAI-Project"]
-        withheld += [] if api_key else ["Authorization"]
         headers: dict[str, Any] = {"Accept-Encoding": "identity", **dict.fromkeys(withheld, openai.Omit())}
+        # The SDK wants it said for every request that there is no key to send.
+        self._unsigned: dict[str, Any] = {} if api_key else {"Authorization": openai.Omit()}
+        self._streamed = {"X-Stainless-Raw-Response": "stream", "Accept": "text/event-stream", **self._unsigned}
         self._client = openai.OpenAI(
             api_key=api_key or "none",
             base_url=base_url or "https://api.openai.com/v1",
@@ -65,8 +66,9 @@ class OpenAIProvider:
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""
+        options: Any = {"timeout": MODELS_TIMEOUT_S, "headers": self._unsigned}
         try:
-            response = self._client.get("/models", cast_to=httpx2.Response, options={"timeout": MODELS_TIMEOUT_S})
+            response = self._client.get("/models", cast_to=httpx2.Response, options=options)
             listed: list[dict[str, Any]] = msgspec.json.decode(response.content)["data"]
             return [
                 Model(str(row["id"]), int(row.get("created") or 0), str(row.get("owned_by") or self.name))
@@ -77,5 +79,5 @@ class OpenAIProvider:
 
     def _post(self, body: bytes) -> httpx2.Response:
         return self._client.post(
-            "/chat/completions", cast_to=httpx2.Response, content=body, options={"headers": _STREAMED}
+            "/chat/completions", cast_to=httpx2.Response, content=body, options={"headers": self._streamed}
         )

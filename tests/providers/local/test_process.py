@@ -192,12 +192,12 @@ def test_it_is_told_no_other_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_call_may_be_long(shared: LocalModel) -> None:
-    """Each of the four slots has room for a voice agent's prompt."""
+    """Each of the two slots has room for a voice agent's prompt."""
     connection = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=10)
     connection.request("GET", "/props", headers={"Authorization": f"Bearer {shared.api_key}"})
     props = json.loads(connection.getresponse().read())
     connection.close()
-    assert props["total_slots"] == 4
+    assert props["total_slots"] == 2
     assert props["default_generation_settings"]["n_ctx"] == 4096
 
 
