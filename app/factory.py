@@ -1,7 +1,7 @@
 """create_app: the only place that sees every room, and joins them."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Set
 
 from flask import Flask
 
@@ -26,7 +26,7 @@ def create_app(settings: Settings) -> Flask:
     logs.configure(settings.log_level)
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
-    default = settings.default_provider or next((name for name in BARE_NAMES if name in configured), None)
+    default = settings.default_provider or _first_configured(settings, configured)
     router = Router(settings.routes, providers.keys(), configured, default)
     logs.log(
         logging.INFO,
@@ -63,13 +63,14 @@ def _providers(settings: Settings) -> dict[str, Provider]:
     functions = {target.model for target in targets if target.provider == "function"}
     providers = build(vendors, functions, settings.budget)
     asked_for = settings.default_provider == "local" or any(target.provider == "local" for target in targets)
-    if asked_for or _none_usable(providers.values()):
+    if asked_for or all(isinstance(providers[name], UnconfiguredProvider) for name in vendors):
         providers["local"] = _local(settings)
     return providers
 
 
-def _none_usable(providers: Iterable[Provider]) -> bool:
-    return all(isinstance(provider, UnconfiguredProvider) for provider in providers)
+def _first_configured(settings: Settings, configured: Set[str]) -> str | None:
+    """Return the provider for names that nothing else matches; the embedded model only where there is no other."""
+    return next((name for name in ("openai", "anthropic", *settings.vendors, "local") if name in configured), None)
 
 
 def _local(settings: Settings) -> Provider:

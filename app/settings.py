@@ -15,7 +15,7 @@ from app.domain.config import Budget, Route, Target, Vendor
 from app.providers import function
 from app.schemas.fields import Map, Number, OneOf
 from app.schemas.params import ParamsSchema, set_params
-from app.schemas.reasons import reasons as flat
+from app.schemas.reasons import reasons
 
 BUILT_IN = ("openai", "anthropic", "local", "function")
 """Providers that need no table in glottis.toml."""
@@ -60,22 +60,28 @@ class Settings(Struct, frozen=True, kw_only=True):
         if Path(dotenv).is_file():
             env.read_env(dotenv, recurse=False)
         values = _environment(env)
-        reasons: list[str] = []
-        try:
-            env.seal()
-        except EnvValidationError as error:
-            messages = cast("dict[str, list[str]]", error.error_messages)
-            reasons += [f"{name}: {' '.join(texts)}" for name, texts in messages.items()]
         config_path, allow_anonymous = values.pop("config_path"), values.pop("allow_anonymous")
-        config = _config(Path(config_path or "glottis.toml"), required=bool(config_path), reasons=reasons)
-        if not values["api_keys"] and not allow_anonymous:
-            reasons.append(
-                "API_KEYS: not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
+        wrong_in_file: list[str] = []
+        config = _config(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
+        wrong = _wrong_in(env)
+        if not (values["api_keys"] or allow_anonymous or "API_KEYS" in wrong):
+            wrong["API_KEYS"] = (
+                "not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
                 "or set ALLOW_ANONYMOUS=true to let anybody in who can reach the server."
             )
-        if reasons:
-            raise SettingsError(reasons)
+        if wrong or wrong_in_file:
+            raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()] + wrong_in_file)
         return cls(**values, **config)
+
+
+def _wrong_in(env: Env) -> dict[str, str]:
+    """Return the variables that have a bad value, each with the reason; nothing more is read after this."""
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        messages = cast("dict[str, list[str]]", error.error_messages)
+        return {name: " ".join(texts) for name, texts in messages.items()}
+    return {}
 
 
 def _environment(env: Env) -> dict[str, Any]:
@@ -202,19 +208,19 @@ class _ConfigSchema(_Strict):
     routes = Map(keys=fields.String(), values=fields.Nested(_RouteSchema))
 
 
-def _config(path: Path, *, required: bool, reasons: list[str]) -> dict[str, Any]:
-    """Return what glottis.toml sets, adding to `reasons` what is wrong with it."""
+def _config(path: Path, env: Env, *, required: bool, wrong: list[str]) -> dict[str, Any]:
+    """Return what glottis.toml sets, with the keys that it names, adding to `wrong` what is wrong with it."""
     loaded: dict[str, Any] = {}
     if required or path.exists():
         try:
             loaded = _validated(tomllib.loads(path.read_text("utf-8")))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            reasons.append(f"{path}: {error}")
+            wrong.append(f"{path}: {error}")
         except ValidationError as error:
-            reasons += [f"{path}: {key}: {reason}" for key, reason in flat(error.messages)]
+            wrong += [f"{path}: {key}: {reason}" for key, reason in reasons(error.messages)]
     defaults = loaded.get("defaults", {})
     vendors = {
-        name: Vendor(**table, api_key=os.environ.get(table.get("api_key_env", "")) or None)
+        name: Vendor(**table, api_key=env.str(table["api_key_env"], "") or None if "api_key_env" in table else None)
         for name, table in loaded.get("providers", {}).items()
     }
     return {

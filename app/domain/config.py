@@ -9,8 +9,8 @@ from msgspec import Struct
 class Budget(Struct, frozen=True):
     """How long an upstream call may take: to connect, and to be silent afterwards; seconds."""
 
-    connect_s: float = 5.0
-    idle_s: float = 30.0
+    connect_s: float = 2.0
+    idle_s: float = 10.0
 
 
 class Vendor(Struct, frozen=True):

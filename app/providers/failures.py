@@ -36,8 +36,12 @@ TRANSPORT: tuple[tuple[type[httpx2.TransportError], type[errors.ProviderError]],
     (httpx2.TransportError, errors.ProviderBroken),
 )
 
-_TOO_LONG = re.compile(r"context.(length|window)|maximum context|prompt is too long|too many tokens", re.IGNORECASE)
-_SECRETS = re.compile(r"\b(?:sk|pk|gsk|xai|key)[-_][\w*.-]{4,}|\bBearer\s+\S+", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"context.(length|window|size)|maximum context|prompt is too long|too many tokens", re.IGNORECASE
+)
+_SECRETS = re.compile(
+    r"(?<![a-z0-9])(?:(?:sk|pk|gsk|csk|xai|key|hf|fw|pplx|nvapi)[-_]|AIza)[\w*.-]{4,}|\bBearer\s+\S+", re.IGNORECASE
+)
 _ADDRESSES = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _LONGEST_MESSAGE = 600
 
@@ -56,8 +60,9 @@ def from_status(
         kind, code = errors.ContextTooLong, "context_length_exceeded"
     detail = scrubbed(message)
     callers_fault = kind.status in (400, 413)
+    is_page = detail.startswith("<")  # a proxy's HTML says nothing to a caller
     return kind(
-        detail if callers_fault and detail else None,
+        detail if callers_fault and detail and not is_page else None,
         param=param if callers_fault else None,
         code=code if kind is errors.ProviderRequestRefused else None,
         detail=detail,
@@ -66,12 +71,12 @@ def from_status(
     )
 
 
-def from_transport(error: BaseException) -> errors.ProviderError:
-    """Return the error for a failure below HTTP."""
+def from_transport(error: BaseException) -> errors.ProviderError | None:
+    """Return the error for a failure below HTTP; None for what is none."""
     for theirs, ours in TRANSPORT:
         if isinstance(error, theirs):
             return ours(detail=str(error))
-    return errors.ProviderBroken(detail=type(error).__name__)
+    return None
 
 
 def scrubbed(message: str) -> str:
@@ -90,6 +95,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         if 0 <= seconds < float("inf"):
             return seconds
     parsed = email.utils.parsedate_tz(headers.get("retry-after", ""))
-    if parsed is None:
+    try:
+        return max(0.0, email.utils.mktime_tz(parsed) - time.time()) if parsed else None
+    except (ValueError, OverflowError):  # a date that no calendar has
         return None
-    return max(0.0, email.utils.mktime_tz(parsed) - time.time())

@@ -1,7 +1,7 @@
 """A user's own Python generator as a model: `function:my_agent:answer` is `answer` of my_agent.py."""
 
+import contextlib
 import importlib
-import sys
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -64,7 +64,9 @@ class FunctionProvider:
         finally:
             # Not left to the garbage collector: a caller who hangs up ends the function's own calls at once.
             if hasattr(answer, "close"):
-                answer.close()
+                # Whoever closes an answer wants to hear no more of it, errors neither.
+                with contextlib.suppress(Exception):
+                    answer.close()
         yield finish
 
     def models(self) -> list[Model]:
@@ -76,9 +78,3 @@ def _place(error: Exception) -> str:
     """Return file and line of the innermost call: the message may hold what a caller said, so it is not logged."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
-
-
-def make_importable(folder: str) -> None:
-    """Let modules beside the server be imported, whoever started it."""
-    if folder not in sys.path:
-        sys.path.insert(0, folder)

@@ -38,13 +38,11 @@ class Decoder:
 def _payloads(blocks: list[bytes]) -> list[bytes]:
     payloads = []
     for block in blocks:
-        if block.startswith(b"data: ") and b"\n" not in block:
-            payloads.append(block[6:])
-        elif (payload := _data_of(block)) is not None:
+        payload = block[6:] if block.startswith(b"data: ") and b"\n" not in block else _data_of(block)
+        if payload:
             payloads.append(payload)
     return payloads
 
 
-def _data_of(block: bytes) -> bytes | None:
-    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None
+def _data_of(block: bytes) -> bytes:
+    return b"\n".join(line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:"))

@@ -1,14 +1,13 @@
 """One upstream answer, from the SDK's response to events: the loop that every SDK-backed provider shares."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
-
-import httpx2
 
 from app.domain.errors import ProviderBroken, ProviderError
 from app.domain.events import Event, Events
 from app.providers.sse import Decoder
-from app.providers.transport import Body
+from app.providers.transport import Body, Reply
 
 
 class Reader(Protocol):
@@ -25,36 +24,52 @@ class Reader(Protocol):
         ...
 
 
-def stream_events(
-    call: Callable[[], httpx2.Response], reader: Reader, name_error: Callable[[Exception], ProviderError]
-) -> Events:
-    """Make the call and yield the events of its answer; whatever fails is raised as `name_error` names it."""
-    body: Body | None = None
+ErrorTable = Callable[[Exception], ProviderError | None]
+"""Names an SDK's exception in the domain's words; None for what is no failure of the provider."""
+
+
+@contextlib.contextmanager
+def naming(name_error: ErrorTable) -> Iterator[None]:
+    """Raise what fails inside as `name_error` names it.
+
+    What it has no name for is a fault of this server, and is raised as it is.
+    """
     try:
-        response = call()
-        body = response.extensions["body"]
-        _expect_stream(response)
-        decoder = Decoder()
-        while not reader.done and (data := body.read()):
-            for payload in decoder.feed(data):
-                yield from reader.read(payload)
-        if not reader.done:
-            for payload in decoder.flush():
-                yield from reader.read(payload)
-        yield from reader.finish()
-        body.drain()
+        yield
     except ProviderError:
         raise
     except Exception as error:
-        raise name_error(error) from error
+        named = name_error(error)
+        if named is None:
+            raise
+        raise named from error
+
+
+def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, name_error: ErrorTable) -> Events:
+    """Make the call and yield the events of its answer; what fails is raised as `name_error` names it."""
+    body: Body | None = None
+    try:
+        with naming(name_error):
+            reply, body = call()
+            _expect_stream(reply)
+            decoder = Decoder()
+            while not reader.done and (data := body.read()):
+                for payload in decoder.feed(data):
+                    yield from reader.read(payload)
+            if not reader.done:
+                for payload in decoder.flush():
+                    yield from reader.read(payload)
+            yield from reader.finish()
+            body.drain()
     finally:
         if body is not None:
             body.close()
 
 
-def _expect_stream(response: httpx2.Response) -> None:
-    media_type = response.headers.get("content-type", "")
+def _expect_stream(reply: Reply) -> None:
+    headers = {name.lower(): value.decode("latin-1") for name, value in reply.headers}
+    media_type = headers.get(b"content-type", "")
     if media_type.startswith(("application/json", "text/html")):
         raise ProviderBroken(detail=f"answered {media_type} where a stream was asked for")
-    if response.headers.get("content-encoding", "identity") != "identity":
+    if headers.get(b"content-encoding", "identity") != "identity":
         raise ProviderBroken(detail="answered with a compressed stream, unasked")

@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import httpx2
@@ -41,6 +41,11 @@ class Origin(NamedTuple):
     scheme: str
     host: str
     port: int
+
+    @classmethod
+    def of(cls, url: httpx2.URL) -> "Origin":
+        """Return the origin of an address."""
+        return cls(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
 
 
 class Connection:
@@ -166,15 +171,17 @@ class Transport(httpx2.BaseTransport):
         self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request and return when the response's head is there.
-
-        The timeouts are httpx2's own, from the request. `response.extensions["body"]` is the Body, for who wants to
-        read it without httpx2's layers. Raises httpx2.TransportError.
-        """
+        """Send a request of httpx2's and return when the response's head is there; raises httpx2.TransportError."""
         timeout = request.extensions.get("timeout", {})
-        url = request.url
-        origin = Origin(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
-        wire = _encode(request)
+        wire = head_of(request) + b"\r\n" + request.read()
+        reply, body = self.send(Origin.of(request.url), wire, timeout)
+        return httpx2.Response(reply.status, headers=reply.headers, stream=body)
+
+    def send(self, origin: Origin, wire: bytes, timeout: Mapping[str, float | None]) -> "tuple[Reply, Body]":
+        """Send a whole request, as bytes, and return when the response's head is there.
+
+        `timeout` has httpx2's own keys (connect, read, write), in seconds. Raises httpx2.TransportError.
+        """
         connection = self._idle_connection(origin)
         if connection is not None:
             try:
@@ -210,7 +217,7 @@ class Transport(httpx2.BaseTransport):
             connection.close()
         return None
 
-    def _connect(self, origin: Origin, timeout: dict[str, float | None]) -> Connection:
+    def _connect(self, origin: Origin, timeout: Mapping[str, float | None]) -> Connection:
         connect_s = timeout.get("connect")
         if origin.scheme == "https":
             self._ssl_context = self._ssl_context or httpx2.create_ssl_context()
@@ -227,7 +234,9 @@ class Transport(httpx2.BaseTransport):
         sock, opener.sock = opener.sock, None
         return Connection(origin, sock)
 
-    def _exchange(self, connection: Connection, wire: bytes, timeout: dict[str, float | None]) -> httpx2.Response:
+    def _exchange(
+        self, connection: Connection, wire: bytes, timeout: Mapping[str, float | None]
+    ) -> "tuple[Reply, Body]":
         reply, guard = Reply(), IdleGuard(connection.sock, timeout.get("read") or FOREVER_S)
         clock.add(guard)
         try:
@@ -239,8 +248,7 @@ class Transport(httpx2.BaseTransport):
             clock.discard(guard)
             connection.close()
             raise
-        body = Body(self, connection, reply, guard)
-        return httpx2.Response(reply.status, headers=reply.headers, stream=body, extensions={"body": body})
+        return reply, Body(self, connection, reply, guard)
 
 
 class _NoReply(Exception):
@@ -256,10 +264,11 @@ def _connect_failure(error: BaseException) -> BaseException:
     return error
 
 
-def _encode(request: httpx2.Request) -> bytes:
+def head_of(request: httpx2.Request) -> bytes:
+    """Return a request's line and headers, each with its line's end, without the blank line after them."""
     lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
     lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + request.read()
+    return b"\r\n".join(lines) + b"\r\n"
 
 
 def _send(connection: Connection, wire: bytes, write_s: float | None) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from app.domain.errors import InvalidRequest
 from app.domain.request import JSON, Content, Message, MessageToolCall, text_of
-from app.providers.anthropic.names import fitting
+from app.providers.anthropic.names import UniqueIds, fitting
 
 SILENCE = "..."
 """Stands in for a user turn without words: Anthropic refuses an empty one (2, 7)."""
@@ -41,9 +41,10 @@ def to_turns(messages: list[Message], *, first_index: int = 0, prefill: bool = F
     `first_index` is the first message's place in the request, by which an InvalidRequest names its field.
     """
     turns: list[JSON] = []
+    ids = UniqueIds()
     for index, message in enumerate(messages, first_index):
         role = "assistant" if message["role"] == "assistant" else "user"
-        blocks = _blocks(message, f"messages[{index}]")
+        blocks = _blocks(message, f"messages[{index}]", ids)
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         else:
@@ -55,13 +56,13 @@ def to_turns(messages: list[Message], *, first_index: int = 0, prefill: bool = F
     return _ended(turns, prefill=prefill)
 
 
-def _blocks(message: Message, path: str) -> list[JSON]:
+def _blocks(message: Message, path: str, ids: UniqueIds) -> list[JSON]:
     match message["role"]:
         case "assistant":
-            blocks = _content(message.get("content"), path)
-            return blocks + [_tool_use(call) for call in message.get("tool_calls") or []]
+            calls = {call["id"]: call for call in message.get("tool_calls") or []}
+            return _content(message.get("content"), path) + [_tool_use(call, ids) for call in calls.values()]
         case "tool":
-            return [_tool_result(message, path)]
+            return [_tool_result(message, path, ids)]
         case "user":
             return _content(message.get("content"), path) or [_STAND_IN]
         case role:
@@ -69,21 +70,21 @@ def _blocks(message: Message, path: str) -> list[JSON]:
             return [_text(f"<{role}>\n{text}\n</{role}>")] if text.strip() else []
 
 
-def _tool_result(message: Message, path: str) -> JSON:
+def _tool_result(message: Message, path: str, ids: UniqueIds) -> JSON:
     # An empty result is valid: no text is invented for it (12).
     content = message.get("content") or ""
     return {
         "type": "tool_result",
-        "tool_use_id": fitting(message.get("tool_call_id", "")),
+        "tool_use_id": ids.of_result(message.get("tool_call_id", "")),
         "content": content if isinstance(content, str) else _content(content, path),
     }
 
 
-def _tool_use(call: MessageToolCall) -> JSON:
+def _tool_use(call: MessageToolCall, ids: UniqueIds) -> JSON:
     function = call["function"]
     return {
         "type": "tool_use",
-        "id": fitting(call["id"]),
+        "id": ids.of_call(call["id"]),
         "name": fitting(function["name"]),
         "input": _input(function["arguments"]),
     }

@@ -2,7 +2,7 @@
 
 AnthropicError
 ├── APIError
-│   ├── APIStatusError                    by its status (35)
+│   ├── APIStatusError                    by its status (35), or ProviderKeyRefused: nothing left to spend (34)
 │   ├── APITimeoutError                   ProviderTimeout
 │   ├── APIConnectionError                by the transport error it wraps
 │   ├── APIResponseValidationError        ProviderBroken
@@ -12,15 +12,20 @@ AnthropicError
 
 import anthropic
 
-from app.domain.errors import ProviderBroken, ProviderError, ProviderTimeout
+from app.domain.errors import ProviderBroken, ProviderError, ProviderKeyRefused, ProviderTimeout
 from app.providers import failures
 
+_SPENT = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
+"""A 429 that no waiting mends: the budget is used up (34)."""
 
-def name_error(error: Exception) -> ProviderError:
-    """Return the domain's error for whatever a call or its stream raised."""
+
+def name_error(error: Exception) -> ProviderError | None:
+    """Return the domain's error for what a call or its stream raised; None for what is no failure of the provider."""
     match error:
+        case anthropic.APIStatusError() if error.error_code in _SPENT:
+            return ProviderKeyRefused(detail=error.error_code, upstream_status=error.status_code)
         case anthropic.APIStatusError():
-            message = error.api_message or error.message
+            message = str(error.api_message or error.message)
             return failures.from_status(error.status_code, message, headers=error.response.headers)
         case anthropic.APITimeoutError():
             return ProviderTimeout(detail="the call timed out")

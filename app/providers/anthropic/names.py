@@ -22,3 +22,29 @@ def fitting(name: str) -> str:
 def originals(names: Iterable[str]) -> dict[str, str]:
     """Return the way back from fitting names to the caller's own, for those that had to be changed."""
     return {fitting(name): name for name in names if fitting(name) != name}
+
+
+class UniqueIds:
+    """The ids of one conversation's calls: fitting, and made to differ where a later turn uses one again.
+
+    OpenAI pairs a call with its result within one turn, and some models begin at call_0 in each; Anthropic wants every
+    id of the conversation once.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._latest: dict[str, str] = {}
+
+    def of_call(self, call_id: str) -> str:
+        """Return the id of a new call."""
+        unique, number = fitting(call_id), 1
+        while unique in self._taken:
+            number += 1
+            unique = fitting(f"{call_id}_{number}")
+        self._taken.add(unique)
+        self._latest[call_id] = unique
+        return unique
+
+    def of_result(self, call_id: str) -> str:
+        """Return the id of the call that a result belongs to: the latest one of that id."""
+        return self._latest.get(call_id) or fitting(call_id)

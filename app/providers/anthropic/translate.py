@@ -13,6 +13,7 @@ from app.providers import failures
 from app.providers.anthropic.content import to_system, to_turns
 from app.providers.anthropic.models import ModelFacts
 from app.providers.anthropic.names import fitting
+from app.providers.anthropic.schema import as_object
 from app.providers.calls import ToolCalls
 
 DEFAULT_MAX_TOKENS = 4096
@@ -73,29 +74,17 @@ def _tools(tools: list[Tool], messages: list[Message]) -> list[JSON]:
         return [_tool(tool) for tool in tools]
     # Calls in the history are refused where no tool is declared (17); tool_choice `none` keeps them from being called.
     called = [call["function"]["name"] for message in messages for call in message.get("tool_calls") or []]
-    return [{"name": fitting(name), "input_schema": _schema(None)} for name in dict.fromkeys(called)]
+    return [{"name": fitting(name), "input_schema": as_object(None)} for name in dict.fromkeys(called)]
 
 
 def _tool(tool: Tool) -> JSON:
     function = tool["function"]
-    translated: JSON = {"name": fitting(function["name"]), "input_schema": _schema(function.get("parameters"))}
+    translated: JSON = {"name": fitting(function["name"]), "input_schema": as_object(function.get("parameters"))}
     if description := function.get("description"):
         translated["description"] = description
     if function.get("strict"):
         translated["strict"] = True
     return translated
-
-
-def _schema(parameters: JSON | None) -> JSON:
-    """Return a copy of a function's parameters whose root is an object (15)."""
-    schema = dict(parameters or {})
-    if any(key in schema for key in ("anyOf", "oneOf", "allOf", "$ref")):
-        # Definitions stay at the root, where references look for them.
-        definitions: JSON = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
-        schema = {"properties": {"value": schema}, "required": ["value"], **definitions}
-    schema["type"] = "object"
-    schema.setdefault("properties", {})
-    return schema
 
 
 def _tool_choice(request: TurnRequest, facts: ModelFacts) -> tuple[JSON | None, list[JSON]]:
@@ -109,7 +98,8 @@ def _tool_choice(request: TurnRequest, facts: ModelFacts) -> tuple[JSON | None, 
         choice = {"type": "auto"}
     elif asked is not None:
         name = fitting(asked["function"]["name"]) if isinstance(asked, dict) else None
-        if facts.forced_tool:
+        thinks = bool(facts.thinking_off) and _wants_effort(request.params.get("reasoning_effort"))
+        if facts.forced_tool and not thinks:
             choice = {"type": "tool", "name": name} if name else {"type": "any"}
         else:
             choice = {"type": "auto"}
@@ -145,12 +135,16 @@ def _stop_sequences(stop: str | list[str] | None) -> list[str]:
 
 def _set_thinking(body: JSON, effort: str | None, facts: ModelFacts) -> None:
     """Switch thinking off, or to the least the model takes, unless the request or route asks for effort (24)."""
-    wants_effort = effort not in (None, "none", "minimal")
+    wants_effort = _wants_effort(effort)
     if facts.thinking_off == "disabled" and not wants_effort:
         body["thinking"] = {"type": "disabled"}
     elif facts.efforts and (wants_effort or facts.thinking_off == "effort"):
         asked = effort if effort in facts.efforts else facts.efforts[-1] if wants_effort else facts.efforts[0]
         body["output_config"] = {**body.get("output_config", {}), "effort": asked}
+
+
+def _wants_effort(effort: str | None) -> bool:
+    return effort not in (None, "none", "minimal")
 
 
 def _mark_cached(body: JSON) -> None:

@@ -15,8 +15,8 @@ from app.domain.errors import ProviderBroken, ProviderError, ProviderTimeout
 from app.providers import failures
 
 
-def name_error(error: Exception) -> ProviderError:
-    """Return the domain's error for whatever a call or its stream raised."""
+def name_error(error: Exception) -> ProviderError | None:
+    """Return the domain's error for what a call or its stream raised; None for what is no failure of the provider."""
     match error:
         case openai.APIStatusError():
             return _from_status(error)
@@ -33,8 +33,13 @@ def name_error(error: Exception) -> ProviderError:
 
 
 def _from_status(error: openai.APIStatusError) -> ProviderError:
-    body = error.body if isinstance(error.body, dict) else {}
-    message = body.get("message") or error.message
+    # OpenAI's `error` object; some servers give a bare string instead, or the HTTP status once more as `code`.
+    fields = error.body if isinstance(error.body, dict) else {"message": error.body}
+    code, param = fields.get("code"), fields.get("param")
     return failures.from_status(
-        error.status_code, str(message), code=error.code, param=error.param, headers=error.response.headers
+        error.status_code,
+        str(fields.get("message") or error.message),
+        code=code if isinstance(code, str) else None,
+        param=param if isinstance(param, str) else None,
+        headers=error.response.headers,
     )

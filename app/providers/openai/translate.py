@@ -87,7 +87,7 @@ class _Usage(msgspec.Struct, gc=False):
 
 
 class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     usage: _Usage | None = None
     error: Any = None
     id: str | None = None
@@ -107,6 +107,7 @@ class AnswerReader:
         self._started = False
         self._finished = False
         self._calls = ToolCalls()
+        self._usage: _Usage | None = None
 
     def read(self, payload: bytes) -> Iterator[Event]:
         """Yield the events of one payload; raises ProviderError for an error in the stream, or what is no chunk."""
@@ -129,15 +130,17 @@ class AnswerReader:
             if choice.finish_reason:
                 yield from self._finish(choice.finish_reason)
         if chunk.usage is not None:
-            yield _usage(chunk.usage)
+            # Some servers count in every chunk; the last one holds.
+            self._usage = chunk.usage
 
     def finish(self) -> Iterator[Event]:
-        """Yield what the end of the stream adds: nothing, or the finish that a bare `[DONE]` stands for."""
-        if self._finished:
-            return
-        if not self.done:
-            raise ProviderBroken(detail="the stream ended without a finish_reason")
-        yield from self._finish("stop")
+        """Yield what the end of the stream adds: the usage, and the finish that a bare `[DONE]` stands for."""
+        if not self._finished:
+            if not self.done:
+                raise ProviderBroken(detail="the stream ended without a finish_reason")
+            yield from self._finish("stop")
+        if self._usage is not None:
+            yield _usage(self._usage)
 
     def _delta(self, delta: _Delta, logprobs: dict[str, Any] | None) -> Iterator[Event]:
         if delta.content:

@@ -1,13 +1,14 @@
 """The anthropic provider keeps the contract, in front of a strict Anthropic."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
 from providers.contract import SOON_S, TOOLS, Call, UpstreamContract, ask, called, request
 from upstreams import Answer, AnthropicUpstream, Hold, Step
-from upstreams.anthropic import error, event, text_answer, thinking_block, tool_answer, usage
 from upstreams.anthropic import Message as MessageAnswer
+from upstreams.anthropic import error, event, text_answer, thinking_block, tool_answer, usage
 
 from app.domain import errors
 from app.domain.events import Finish, FinishReason, Reasoning, Start, Usage
@@ -30,11 +31,19 @@ class AnthropicStage:
 
     def __init__(self, upstream: AnthropicUpstream) -> None:
         self.upstream = upstream
+        self._made: list[AnthropicProvider] = []
 
     def provider(self, idle_s: float = 5.0, **changes: Any) -> AnthropicProvider:
         """Make the provider."""
         options = {"api_key": self.upstream.key, "base_url": self.upstream.base_url}
-        return AnthropicProvider("anthropic", connect_s=2.0, idle_s=idle_s, **{**options, **changes})
+        provider = AnthropicProvider("anthropic", connect_s=2.0, idle_s=idle_s, **{**options, **changes})
+        self._made.append(provider)
+        return provider
+
+    def close(self) -> None:
+        """Close the connections that the providers have kept; a server keeps them for as long as it lives."""
+        for provider in self._made:
+            provider._client.close()
 
     def answer(self, *pieces: str | Step, finish: FinishReason = "stop") -> Answer:
         """Make an answer of words."""
@@ -78,8 +87,8 @@ class AnthropicStage:
 @pytest.fixture
 def stage() -> Iterator[AnthropicStage]:
     """Anthropic, scripted and strict."""
-    with AnthropicUpstream() as upstream:
-        yield AnthropicStage(upstream)
+    with AnthropicUpstream() as upstream, closing(AnthropicStage(upstream)) as stage:
+        yield stage
 
 
 class TestAnthropic(UpstreamContract):
@@ -91,7 +100,8 @@ def test_one_request_is_made_as_anthropic_wants_it(stage: AnthropicStage) -> Non
     ask(stage)
     (recorded,) = stage.upstream.requests
     assert recorded.route == "POST /v1/messages"
-    assert recorded.headers["x-api-key"] == stage.upstream.key
+    assert recorded.headers["authorization"] == f"Bearer {stage.upstream.key}"
+    assert recorded.headers["anthropic-version"] == "2026-10-21"
     assert recorded.headers["accept-encoding"] == "identity"
     assert recorded.headers["content-type"] == "application/json"
     assert recorded.json["stream"] is True
@@ -105,7 +115,6 @@ def test_keys_and_tokens_of_the_environment_stay_here(stage: AnthropicStage, mon
     """Only the configured key is sent, whatever else the SDK could find."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-of-the-environment")
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-of-the-environment")
-    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Of: of-the-environment")
     ask(stage)
     assert "of-the-environment" not in str(stage.upstream.requests[0].headers)
 

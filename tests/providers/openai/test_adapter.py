@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -22,12 +23,20 @@ class OpenAIStage:
 
     def __init__(self, upstream: OpenAIUpstream, dialect: Dialect = "openai") -> None:
         self.upstream = upstream
+        self._made: list[OpenAIProvider] = []
         self._dialect: Dialect = dialect
 
     def provider(self, idle_s: float = 5.0, **changes: Any) -> OpenAIProvider:
         """Make the provider."""
         options = {"api_key": self.upstream.key, "base_url": self.upstream.base_url, "dialect": self._dialect}
-        return OpenAIProvider("openai", connect_s=2.0, idle_s=idle_s, **{**options, **changes})
+        provider = OpenAIProvider("openai", connect_s=2.0, idle_s=idle_s, **{**options, **changes})
+        self._made.append(provider)
+        return provider
+
+    def close(self) -> None:
+        """Close the connections that the providers have kept; a server keeps them for as long as it lives."""
+        for provider in self._made:
+            provider._client.close()
 
     def answer(self, *pieces: str | Step, finish: FinishReason = "stop") -> Answer:
         """Make an answer of words."""
@@ -65,8 +74,8 @@ class TestOpenAI(UpstreamContract):
     @pytest.fixture
     def stage(self) -> Iterator[OpenAIStage]:
         """Set up a server that refuses what OpenAI refuses."""
-        with OpenAIUpstream() as upstream:
-            yield OpenAIStage(upstream)
+        with OpenAIUpstream() as upstream, closing(OpenAIStage(upstream)) as stage:
+            yield stage
 
 
 class TestCompatible(UpstreamContract):
@@ -75,15 +84,18 @@ class TestCompatible(UpstreamContract):
     @pytest.fixture
     def stage(self) -> Iterator[OpenAIStage]:
         """Set up a server that takes what it gets."""
-        with OpenAIUpstream(key="sk-vendor", models=["a", "b"], strict=False) as upstream:
-            yield OpenAIStage(upstream, "compatible")
+        with (
+            OpenAIUpstream(key="sk-vendor", models=["a", "b"], strict=False) as upstream,
+            closing(OpenAIStage(upstream, "compatible")) as stage,
+        ):
+            yield stage
 
 
 @pytest.fixture
 def stage() -> Iterator[OpenAIStage]:
     """OpenAI, scripted and strict."""
-    with OpenAIUpstream() as upstream:
-        yield OpenAIStage(upstream)
+    with OpenAIUpstream() as upstream, closing(OpenAIStage(upstream)) as stage:
+        yield stage
 
 
 def test_one_request_is_made_as_openai_wants_it(stage: OpenAIStage) -> None:

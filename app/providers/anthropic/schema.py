@@ -1,0 +1,61 @@
+"""A function's parameters as Anthropic takes them: a JSON schema whose root is a plain object (case 15)."""
+
+from typing import Any
+
+from app.domain.request import JSON
+
+_CHOICES = ("anyOf", "oneOf", "allOf")
+_DEEPEST = 8
+
+
+def as_object(parameters: JSON | None) -> JSON:
+    """Return a copy of the schema whose root is an object.
+
+    A reference or a choice at the root is merged into it, never wrapped in another object: the arguments of a call
+    must have the shape that the caller's own schema gives them.
+    """
+    root = dict(parameters or {})
+    schema = _merged(root, root, _DEEPEST)
+    schema["type"] = "object"
+    if not isinstance(schema.get("properties"), dict):
+        schema["properties"] = {}
+    return schema
+
+
+def _merged(schema: JSON, root: JSON, depth: int) -> JSON:
+    plain = {key: value for key, value in schema.items() if key not in (*_CHOICES, "$ref")}
+    if depth == 0:
+        return plain
+    if "$ref" in schema:
+        referred = _merged(_referred(schema["$ref"], root), root, depth - 1)
+        plain = {**referred, **_joined(plain, [referred], every=True)}
+    for key in _CHOICES:
+        branches = [_merged(branch, root, depth - 1) for branch in schema.get(key) or [] if isinstance(branch, dict)]
+        plain = _joined(plain, branches, every=key == "allOf")
+    return plain
+
+
+def _joined(schema: JSON, branches: list[JSON], *, every: bool) -> JSON:
+    """Return the object that has the branches' properties too; it requires what each branch does, or any if `every`."""
+    if not branches:
+        return schema
+    properties = dict(schema.get("properties") or {})
+    for branch in branches:
+        for name, inner in (branch.get("properties") or {}).items():
+            properties[name] = _either(properties[name], inner) if name in properties else inner
+    wanted = [set(branch.get("required") or []) for branch in branches]
+    required = set(schema.get("required") or []) | (set.union(*wanted) if every else set.intersection(*wanted))
+    joined = {**schema, "properties": properties}
+    return {**joined, "required": sorted(required)} if required else joined
+
+
+def _either(one: Any, other: Any) -> Any:
+    return one if one == other else {"anyOf": [one, other]}
+
+
+def _referred(pointer: object, root: JSON) -> JSON:
+    """Return what a reference within the schema points to; nothing for any other."""
+    found: object = root
+    for step in str(pointer).removeprefix("#/").split("/"):
+        found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,165 @@
+"""Failures in the domain's words: by status, by what broke below HTTP, and without anything secret."""
+
+import email.utils
+import time
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.domain import errors
+from app.providers import failures
+
+
+@given(st.integers(100, 999))
+def test_every_status_is_a_provider_error(status: int) -> None:
+    """No status escapes: those that the table does not name are a plain ProviderError."""
+    error = failures.from_status(status, "words")
+    assert type(error) is failures.STATUSES.get(status, errors.ProviderError)
+    assert (error.upstream_status, error.detail) == (status, "words")
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("This model's maximum context length is 8192 tokens. However, ...", "context_length_exceeded"),
+        ("anything", "context_length_exceeded"),
+        ("This model's maximum context length is 8192 tokens.", None),
+        ("prompt is too long: 210000 tokens > 200000 maximum", None),
+        ("the request exceeds the available context size, try increasing it", "exceed_context_size_error"),
+        ("input exceeds the model's context window", None),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_conversation_that_is_too_long(message: str, code: str | None, status: int) -> None:
+    """Each vendor's words for a full context are one error, which lets another target be tried."""
+    error = failures.from_status(status, message, code=code)
+    assert type(error) is errors.ContextTooLong
+    assert error.code == "context_length_exceeded"
+
+
+def test_only_what_the_caller_can_mend_is_passed_on() -> None:
+    """Of a 400 the caller hears message, parameter and code; of the server's own trouble nothing."""
+    refused = failures.from_status(400, "No such voice", code="bad_voice", param="voice")
+    assert (refused.message, refused.code, refused.param) == ("No such voice", "bad_voice", "voice")
+    large = failures.from_status(413, "Too large", code="x", param="messages")
+    assert (large.message, large.code, large.param) == ("Too large", "request_too_large", "messages")
+    ours = failures.from_status(401, "Your key is bad", code="invalid_api_key", param="key")
+    assert (ours.message, ours.code, ours.param) == (ours.default_message, "provider_key_refused", None)
+    for silent in ("", "   ", "<html>Bad</html>"):
+        assert failures.from_status(400, silent).message == errors.ProviderRequestRefused.default_message
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (httpx2.ConnectTimeout("x"), errors.ProviderTimeout),
+        (httpx2.ReadTimeout("x"), errors.ProviderTimeout),
+        (httpx2.WriteTimeout("x"), errors.ProviderTimeout),
+        (httpx2.PoolTimeout("x"), errors.ProviderTimeout),
+        (httpx2.ConnectError("x"), errors.ProviderUnreachable),
+        (httpx2.UnsupportedProtocol("x"), errors.ProviderUnreachable),
+        (httpx2.ReadError("x"), errors.ProviderBroken),
+        (httpx2.WriteError("x"), errors.ProviderBroken),
+        (httpx2.RemoteProtocolError("x"), errors.ProviderBroken),
+    ],
+)
+def test_below_http(error: Exception, expected: type[errors.ProviderError]) -> None:
+    """What breaks below HTTP is a time-out, unreachable, or broken."""
+    named = failures.from_transport(error)
+    assert type(named) is expected
+    assert named.detail == "x"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), httpx2.InvalidURL("x"), OSError("x")])
+def test_what_is_no_failure_of_the_provider(error: Exception) -> None:
+    """A fault of this server is not blamed on the provider."""
+    assert failures.from_transport(error) is None
+
+
+KEYS = st.builds(
+    str.__add__,
+    st.sampled_from(["sk-", "sk-ant-api03-", "sk_live_", "gsk_", "xai-", "AIza", "hf_", "pplx-", "csk-", "Bearer "]),
+    st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_", min_size=8, max_size=60),
+)
+ADDRESSES = st.builds(
+    "{}://{}/{}".format,
+    st.sampled_from(["http", "https", "HTTPS"]),
+    st.from_regex(r"[a-z0-9.-]{3,20}(:[0-9]{2,5})?", fullmatch=True),
+    st.text("abcxyz0189-._~%/?=&", max_size=20),
+)
+WORDS = st.text("abc defgh,.é", max_size=20)
+
+
+@given(WORDS, KEYS | ADDRESSES, WORDS)
+@example("Incorrect API key provided: ", "sk-upstr********ream", ". You can find")
+@example("", "sk-...abcd", "")
+def test_keys_and_addresses_are_scrubbed(before: str, secret: str, after: str) -> None:
+    """No key, no part of a key and no address is left in a message, wherever it stands."""
+    left = failures.scrubbed(f"{before} {secret} {after}")
+    assert secret.removeprefix("Bearer ")[4:] not in left
+    assert "://" not in left
+
+
+@given(st.text())
+def test_a_scrubbed_message_is_short_and_one_line(message: str) -> None:
+    """A message is one line of at most 600 characters, and scrubbing it again changes nothing."""
+    once = failures.scrubbed(message)
+    assert len(once) <= 600
+    assert once == " ".join(once.split())
+    assert failures.scrubbed(once) == once
+
+
+def test_words_are_left_as_they_are() -> None:
+    """What is no secret stays readable."""
+    message = "Invalid 'tools[0].function.name': expected a string that matches '^[a-zA-Z0-9_-]{1,64}$', see task-list."
+    assert failures.scrubbed(message) == message
+
+
+HOUR = email.utils.formatdate(time.time() + 3600, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "20"}, 20.0),
+        ({"retry-after": " 20 "}, 20.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "20"}, 0.25),
+        ({"retry-after-ms": "x", "retry-after": "20"}, 20.0),
+        ({"retry-after": HOUR}, 3600.0),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0.0),
+        ({"retry-after": "Sunday, 06-Nov-94 08:49:37 GMT"}, 0.0),
+        ({"retry-after": "Sun Nov  6 08:49:37 1994"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 99999 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 99:99:99 GMT"}, 0.0),
+    ],
+)
+def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    """Milliseconds, seconds, and the three forms of dates of RFC 9110; what makes no sense asks for nothing."""
+    found = failures.retry_after_s(httpx2.Headers(headers))
+    assert found == (seconds if seconds is None else pytest.approx(seconds, abs=120 if seconds > 100 else 0))
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text(max_size=40)))
+def test_no_header_upsets_it(headers: dict[str, str]) -> None:
+    """Whatever a server writes there, it is a wait or nothing."""
+    found: Any = failures.retry_after_s(headers)
+    assert found is None or 0 <= found < float("inf")
+
+
+@given(st.from_regex(r"(Mon, )?\d{1,3} (Jan|Feb|Xyz) \d{1,6} \d{1,3}:\d{1,3}(:\d{1,3})?( GMT| [+-]\d{4,9})?"))
+def test_no_date_upsets_it(date: str) -> None:
+    """A date of a strange calendar is no reason to fail in another way."""
+    found: Any = failures.retry_after_s({"retry-after": date})
+    assert found is None or found >= 0
