@@ -27,7 +27,8 @@ def create_app(settings: Settings) -> Flask:
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
     default = settings.default_provider or _first_configured(settings, configured)
-    router = Router(settings.routes, providers.keys(), configured, default)
+    # A function answers under the name of its route alone: callers cannot choose among those that are loaded.
+    router = Router(settings.routes, providers.keys() - {"function"}, configured, default)
     logs.log(
         logging.INFO,
         "boot",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from dotenv import load_dotenv
 from environs import Env, EnvValidationError
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate
 from marshmallow.experimental.context import Context
@@ -58,7 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         env = Env(eager=False)
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
-            env.read_env(dotenv, recurse=False)
+            load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
         values = _environment(env)
         config_path, allow_anonymous = values.pop("config_path"), values.pop("allow_anonymous")
         wrong_in_file: list[str] = []

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import clean_environment
 
 from app.domain.config import Budget, Route, Target, Vendor
 from app.settings import Settings, SettingsError
@@ -14,12 +13,11 @@ from app.settings import Settings, SettingsError
 
 @pytest.fixture(autouse=True)
 def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Start each test in an empty folder, and take back what reading `.env` has put into the environment."""
+    """Start each test in an empty folder and environment, and take back what a test does to it."""
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
     os.environ.clear()
-    os.environ.update(clean_environment() | {"API_KEYS": "agent:key-0123456789"})
-    del os.environ["GLOTTIS_DOTENV"]
+    os.environ["API_KEYS"] = "agent:key-0123456789"
     yield
     os.environ.clear()
     os.environ.update(before)

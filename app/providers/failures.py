@@ -43,6 +43,9 @@ _SECRETS = re.compile(
     r"(?<![a-z0-9])(?:(?:sk|pk|gsk|csk|xai|key|hf|fw|pplx|nvapi)[-_]|AIza)[\w*.-]{4,}|\bBearer\s+\S+", re.IGNORECASE
 )
 _ADDRESSES = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
+_QUOTED = re.compile(r"""(["'`])(?:(?!\1).)*\s(?:(?!\1).)*\1""")
+"""Quoted words, as against a quoted name of a field: what a caller said, which is not logged."""
+
 _LONGEST_MESSAGE = 600
 
 
@@ -58,14 +61,14 @@ def from_status(
     kind = STATUSES.get(status, errors.ProviderError)
     if kind is errors.ProviderRequestRefused and (code == "context_length_exceeded" or _TOO_LONG.search(message)):
         kind, code = errors.ContextTooLong, "context_length_exceeded"
-    detail = scrubbed(message)
+    told = scrubbed(message)
     callers_fault = kind.status in (400, 413)
-    is_page = detail.startswith("<")  # a proxy's HTML says nothing to a caller
+    is_page = told.startswith("<")  # a proxy's HTML says nothing to a caller
     return kind(
-        detail if callers_fault and detail and not is_page else None,
+        told if callers_fault and told and not is_page else None,
         param=param if callers_fault else None,
         code=code if kind is errors.ProviderRequestRefused else None,
-        detail=detail,
+        detail=_QUOTED.sub("'...'", told),
         retry_after_s=retry_after_s(headers or {}),
         upstream_status=status,
     )

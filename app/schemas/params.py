@@ -11,6 +11,14 @@ from marshmallow import Schema, fields, validate
 from app.schemas.fields import Flag, Map, Number, Object, OneOf, Stop, Tokens, Whole
 
 
+class Metadata(Object):
+    """OpenAI's metadata, text by text. Vapi sends an object of its own under this name, which is left aside."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        metadata: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)
+        return metadata if all(isinstance(text, str) for text in metadata.values()) else None
+
+
 class ParamsSchema(Schema):
     """Every parameter by OpenAI's name. null is the same as leaving it out."""
 
@@ -31,7 +39,7 @@ class ParamsSchema(Schema):
     parallel_tool_calls = Flag(allow_none=True)
     service_tier = fields.String(allow_none=True)
     store = Flag(allow_none=True)
-    metadata = Map(keys=fields.String(), values=fields.String(), allow_none=True)
+    metadata = Metadata(allow_none=True)
     modalities = fields.List(
         OneOf("text", error_messages={"invalid": "Only text is supported."}),
         validate=validate.Length(min=1),

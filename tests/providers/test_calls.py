@@ -51,8 +51,10 @@ def events(pieces: list[Piece]) -> list[ToolCall]:
         ),
         pytest.param(
             [(0, "a", "f", ""), (1, "b", "g", ""), (0, None, None, "{}")],
-            [ToolCall(0, "a", "f", ""), ToolCall(1, "b", "g", ""), ToolCall(0, arguments="{}")]
-            + [ToolCall(1, arguments="{}")],
+            [
+                *[ToolCall(0, "a", "f", ""), ToolCall(1, "b", "g", "")],
+                *[ToolCall(0, arguments="{}"), ToolCall(1, arguments="{}")],
+            ],
             id="interleaved; the one without arguments gets an empty object",
         ),
         pytest.param([(0, None, None, "{}"), (0, "a", None, "{}"), (0, "a", "", "{}")], [], id="a call without a name"),

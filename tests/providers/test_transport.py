@@ -15,6 +15,9 @@ from app.providers import transport as module
 from app.providers.transport import MAX_IDLE_PER_ORIGIN, Origin, Transport
 
 SOON_S = 2.0
+TRAILER = b"2\r\nok\r\n0\r\nx-a: b\r\n\r\n"
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+UPGRADE = b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"
 OK = Answer(steps=[Send(b"ok")], framing="length")
 
 
@@ -60,7 +63,7 @@ BODIES = [
     pytest.param(Answer(steps=[Split("héllo".encode() * 20, 1)]), "héllo".encode() * 20, True, id="in many chunks"),
     pytest.param(Answer(steps=[SendRaw(b"2;x=y\r\no"), SendRaw(b"k\r\n")]), b"ok", True, id="in odd packets"),
     pytest.param(
-        Answer(headers={"transfer-encoding": "chunked"}, steps=[Send(b"2\r\nok\r\n0\r\nx-a: b\r\n\r\n")], framing="close"),
+        Answer(headers={"transfer-encoding": "chunked"}, steps=[Send(TRAILER)], framing="close"),
         b"ok",
         False,
         id="in chunks, with a trailer",
@@ -68,13 +71,8 @@ BODIES = [
     pytest.param(Answer(steps=[Send(b"x" * 300_000)], framing="length"), b"x" * 300_000, True, id="of many packets"),
     pytest.param(Answer(steps=[Send(b"o"), Send(b"k")], framing="close"), b"ok", False, id="until it closes"),
     pytest.param(Answer(headers={"connection": "close"}, steps=[Send(b"ok")]), b"ok", False, id="in chunks, closing"),
-    pytest.param(
-        Answer(before=[SendRaw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n")], steps=[Send(b"ok")]),
-        b"ok",
-        True,
-        id="after interim answers",
-    ),
-]  # fmt: skip
+    pytest.param(Answer(before=[SendRaw(INTERIM)], steps=[Send(b"ok")]), b"ok", True, id="after interim answers"),
+]
 
 
 @pytest.mark.parametrize(("answer", "body", "kept"), BODIES)
@@ -108,10 +106,10 @@ def test_bytes_are_handed_on_as_they_come(client: httpx2.Client, upstream: Upstr
         pytest.param(Answer(before=[SendRaw(b"SSH-2.0-OpenSSH_9.9\r\n"), Hold()]), id="not HTTP"),
         pytest.param(Answer(before=[SendRaw(b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n"), Hold()]), id="a bad header"),
         pytest.param(Answer(before=[SendRaw(b"HTTP/1.1 200 OK\r\ncontent-le"), Cut()]), id="half a head"),
-        pytest.param(Answer(before=[SendRaw(b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"), Hold()]), id="an upgrade"),
+        pytest.param(Answer(before=[SendRaw(UPGRADE), Hold()]), id="an upgrade"),
         pytest.param(Answer.cut(), id="nothing"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_a_whole_answer(client: httpx2.Client, upstream: Upstream, answer: Answer) -> None:
     """An answer that breaks off, or is no HTTP, is a RemoteProtocolError, asked once, and its connection is closed."""
     with pytest.raises(httpx2.RemoteProtocolError):

@@ -152,7 +152,17 @@ def test_the_example_of_elevenlabs_documentation() -> None:
         ({"user_id": ""}, {}),
         ({"elevenlabs_extra_body": {"temperature": 2, "user": "x"}}, {}),
         ({"elevenlabs_extra_body": None}, {}),
-        ({"call": {}, "phoneNumber": 1, "extra_metadata": {}, "chat_template_kwargs": {}, "extra": {"a": 1}}, {}),
+        (
+            {
+                "call": {},
+                "metadata": {"crm": {"id": 1}},
+                "phoneNumber": 1,
+                "extra_metadata": {},
+                "chat_template_kwargs": {},
+                "extra": {"a": 1},
+            },
+            {},
+        ),
     ],
 )
 def test_what_platforms_send(fields: dict[str, Any], params: dict[str, Any]) -> None:
@@ -233,7 +243,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"stop": ["1", "2", "3", "4", "5"]}, "stop"),
     ({"logit_bias": {"1": 101}}, "logit_bias.1"),
     ({"logit_bias": []}, "logit_bias"),
-    ({"metadata": {"a": 1}}, "metadata.a"),
     ({"modalities": ["text", "audio"]}, "modalities[1]"),
     ({"response_format": {"type": "xml"}}, "response_format.type"),
     ({"response_format": "json"}, "response_format"),

@@ -12,7 +12,7 @@ AnthropicError
 
 import anthropic
 
-from app.domain.errors import ProviderBroken, ProviderError, ProviderKeyRefused, ProviderTimeout
+from app.domain.errors import ProviderBroken, ProviderError, ProviderKeyRefused, ProviderTimeout, ProviderUnreachable
 from app.providers import failures
 
 _SPENT = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
@@ -30,7 +30,9 @@ def name_error(error: Exception) -> ProviderError | None:
         case anthropic.APITimeoutError():
             return ProviderTimeout(detail="the call timed out")
         case anthropic.APIConnectionError():
-            return failures.from_transport(error.__cause__ or error)
+            return failures.from_transport(error.__cause__ or error) or ProviderUnreachable(
+                detail=type(error.__cause__).__name__
+            )
         case anthropic.APIResponseValidationError():
             return ProviderBroken(detail="the answer did not have the shape that the SDK expects")
         case anthropic.AnthropicError():

@@ -11,7 +11,7 @@ OpenAIError
 
 import openai
 
-from app.domain.errors import ProviderBroken, ProviderError, ProviderTimeout
+from app.domain.errors import ProviderBroken, ProviderError, ProviderTimeout, ProviderUnreachable
 from app.providers import failures
 
 
@@ -23,7 +23,9 @@ def name_error(error: Exception) -> ProviderError | None:
         case openai.APITimeoutError():
             return ProviderTimeout(detail=str(error))
         case openai.APIConnectionError():
-            return failures.from_transport(error.__cause__ or error)
+            return failures.from_transport(error.__cause__ or error) or ProviderUnreachable(
+                detail=type(error.__cause__).__name__
+            )
         case openai.APIResponseValidationError():
             return ProviderBroken(detail="the answer did not have the shape that the SDK expects")
         case openai.OpenAIError():

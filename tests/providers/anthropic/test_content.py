@@ -1,0 +1,175 @@
+"""Conversations in Anthropic's shape: the turns, their order, and what they may hold."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from app.domain.errors import InvalidRequest
+from app.providers.anthropic.content import CONTINUE, SILENCE, to_system, to_turns
+
+PNG = base64.b64encode(b"png").decode()
+USER = {"role": "user", "content": "Hello"}
+
+
+def text(words: str) -> dict[str, str]:
+    """Make a block of text."""
+    return {"type": "text", "text": words}
+
+
+def call(call_id: str, arguments: str = "{}") -> Any:
+    """Make a tool call of the history."""
+    return {"id": call_id, "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+
+def test_the_system_prompt_is_what_stands_first() -> None:
+    """System and developer messages at the start are the prompt; blank ones are left out; the rest stays in place."""
+    messages: Any = [
+        {"role": "system", "content": "A"},
+        {"role": "developer", "content": [{"type": "text", "text": "B"}, {"type": "text", "text": "C"}]},
+        {"role": "system", "content": " "},
+        {"role": "system", "content": None},
+        USER,
+        {"role": "system", "content": "D"},
+    ]
+    assert to_system(messages) == ([text("A"), text("B\nC")], messages[4:])
+
+
+TURNS: list[tuple[str, list[Any], list[Any]]] = [
+    ("nothing at all", [], [{"role": "user", "content": [text(SILENCE)]}]),
+    ("a blank user", [{"role": "user", "content": "\n"}], [{"role": "user", "content": [text(SILENCE)]}]),
+    (
+        "a user's own dots are kept",
+        [{"role": "user", "content": SILENCE}, USER],
+        [{"role": "user", "content": [text(SILENCE), text("Hello")]}],
+    ),
+    (
+        "a blank user beside words",
+        [{"role": "user", "content": ""}, USER, {"role": "user", "content": []}],
+        [{"role": "user", "content": [text("Hello")]}],
+    ),
+    (
+        "an assistant that said nothing between two users",
+        [USER, {"role": "assistant", "content": ""}, USER],
+        [{"role": "user", "content": [text("Hello"), text("Hello")]}],
+    ),
+    (
+        "a note in the middle is a user's, marked",
+        [USER, {"role": "system", "content": "Be brief."}],
+        [{"role": "user", "content": [text("Hello"), text("<system>\nBe brief.\n</system>")]}],
+    ),
+    (
+        "a blank note is nothing",
+        [USER, {"role": "assistant", "content": "A"}, {"role": "developer", "content": " "}, {"role": "assistant", "content": "B"}, USER],
+        [
+            {"role": "user", "content": [text("Hello")]},
+            {"role": "assistant", "content": [text("A"), text("B")]},
+            {"role": "user", "content": [text("Hello")]},
+        ],
+    ),
+    (
+        "an assistant's refusal is what it said",
+        [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}, USER],
+        [{"role": "assistant", "content": [text("No.")]}, {"role": "user", "content": [text("Hello")]}],
+    ),
+    (
+        "the result of a call, between notes",
+        [
+            {"role": "assistant", "content": "", "tool_calls": [call("a", '{"x":1}')]},
+            {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "Fine"}]},
+            {"role": "user", "content": ""},
+        ],
+        [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {"x": 1}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [text("Fine")]}]},
+        ],
+    ),
+    (
+        "a final assistant message",
+        [USER, {"role": "assistant", "content": "A "}],
+        [
+            {"role": "user", "content": [text("Hello")]},
+            {"role": "assistant", "content": [text("A ")]},
+            {"role": "user", "content": [text(CONTINUE)]},
+        ],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("messages", "turns"), [row[1:] for row in TURNS], ids=[row[0] for row in TURNS])
+def test_turns(messages: list[Any], turns: list[Any]) -> None:
+    """Turns alternate, hold something, and end with the user's."""
+    assert to_turns(messages) == turns
+
+
+def test_a_prefill_does_not_end_in_white_space() -> None:
+    """Where the model takes a prefill it stays last, without the space that Anthropic refuses (5)."""
+    turns = to_turns([USER, {"role": "assistant", "content": [text("A "), text("B \n")]}], prefill=True)  # type: ignore[list-item]
+    assert turns[-1] == {"role": "assistant", "content": [text("A "), text("B")]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        ("", {}),
+        ("  ", {}),
+        ("{}", {}),
+        ('{"a": [1]}', {"a": [1]}),
+        ("null", {"arguments": None}),
+        ("[1]", {"arguments": [1]}),
+        ('{"a": ', {"arguments": '{"a": '}),
+        ("NaN", {"arguments": "NaN"}),
+        ("[" * 100_000, {"arguments": "[" * 100_000}),
+    ],
+)
+def test_arguments_of_the_past(arguments: str, given: Any) -> None:
+    """Arguments are an object; what is broken is kept as text, and history never fails (14)."""
+    turns = to_turns([{"role": "assistant", "tool_calls": [call("a", arguments)]}])
+    assert turns[0]["content"][0]["input"] == given
+
+
+@pytest.mark.parametrize(
+    ("part", "block"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
+            {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": f"data:IMAGE/JPG;charset=utf-8;base64,{PNG}"}},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": PNG}},
+        ),
+        (
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PNG}"}},
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PNG}},
+        ),
+    ],
+)
+def test_images_and_documents(part: Any, block: Any) -> None:
+    """Pictures by address or as data, and PDF documents (28)."""
+    assert to_turns([{"role": "user", "content": [part]}]) == [{"role": "user", "content": [block]}]
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        ({"type": "image_url", "image_url": {"url": "ftp://x"}}, "image_url.url"),
+        ({"type": "image_url", "image_url": {"url": "data:image/png,abc"}}, "image_url.url"),
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}, "image_url.url"),
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,!!"}}, "image_url.url"),
+        ({"type": "image_url", "image_url": {"url": f"data:image/tiff;base64,{PNG}"}}, "image_url.url"),
+        ({"type": "image_url", "image_url": {"url": "data:"}}, "image_url.url"),
+        ({"type": "input_audio", "input_audio": {"data": PNG}}, "type"),
+        ({"type": "file", "file": {"file_id": "file-1"}}, "type"),
+        ({"type": "file", "file": {"file_data": "plain"}}, "file.file_data"),
+    ],
+)
+def test_what_cannot_be_translated(part: Any, param: str) -> None:
+    """What Anthropic has no place for is the caller's to mend, and the field is named by its place in the request."""
+    with pytest.raises(InvalidRequest) as refused:
+        to_turns([USER, {"role": "user", "content": [text("x"), part]}], first_index=3)  # type: ignore[list-item]
+    assert refused.value.param == f"messages[4].content[1].{param}"
