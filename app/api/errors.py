@@ -2,7 +2,6 @@
 
 import logging
 import math
-import traceback
 
 import msgspec
 from flask import Flask, Response, request
@@ -30,8 +29,8 @@ def response_of(error: errors.GlottisError) -> Response:
 
 
 def _glottis_error(error: errors.GlottisError) -> Response:
-    # A turn that failed writes its own line; what failed before it became a turn is told here.
-    if isinstance(error, errors.RequestError):
+    # A turn that failed has its own line; what failed before it became a turn is told here.
+    if not error.accounted:
         log(
             logging.INFO,
             "request_refused",
@@ -58,17 +57,15 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unforeseen(error: Exception) -> Response:
-    frames = traceback.extract_tb(error.__traceback__)
-    # The message of a foreign exception may hold content or a key: only its class and place are told.
+    named = errors.unforeseen(error)
     log(
         logging.ERROR,
         "internal_error",
         path=request.path,
-        error=type(error).__name__,
-        where=[f"{frame.filename}:{frame.lineno}" for frame in frames[-4:]],
+        error=named.detail,
         request_id=request.environ.get("glottis.request_id"),
     )
-    return response_of(errors.InternalError())
+    return response_of(named)
 
 
 def init_app(app: Flask) -> None:

@@ -30,6 +30,7 @@ A provider's 401 is this server's trouble, not the caller's, so it becomes 502: 
 `message` goes to the caller and holds nothing of the inside; `detail` is for the log alone.
 """
 
+import traceback
 from typing import ClassVar
 
 
@@ -62,6 +63,8 @@ class GlottisError(Exception):
         self.detail = detail
         self.retry_after_s = retry_after_s
         self.upstream_status = upstream_status
+        self.accounted = False
+        """Whether a turn's line in the log tells of it already."""
 
     @property
     def name(self) -> str:
@@ -73,6 +76,20 @@ class InternalError(GlottisError):
     """A fault of this server: what is wrong stands in the log."""
 
     default_code = "internal_error"
+
+
+def unforeseen(error: Exception) -> InternalError:
+    """Return the InternalError for an exception that nobody foresaw.
+
+    The log is told its class and place: its message may hold what a caller said, or a key.
+    """
+    return InternalError(detail=f"{type(error).__name__} at {place_of(error)}")
+
+
+def place_of(error: BaseException) -> str:
+    """Return the innermost file and line of an exception."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
 
 
 class RequestError(GlottisError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from app.domain.errors import CallerGone, GlottisError, InternalError, ProviderError, ProviderTimeout
+from app.domain.errors import CallerGone, GlottisError, InternalError, ProviderError, ProviderTimeout, unforeseen
 from app.domain.events import Event
 from app.domain.ports import Observer, Provider
 from app.domain.request import TurnRequest
@@ -39,8 +39,12 @@ class Desk:
         turn = Turn(request, self)
         try:
             turn.begin()
-        except BaseException as error:
-            turn.close(error)
+        except Exception as error:
+            named = error if isinstance(error, GlottisError) else unforeseen(error)
+            turn.close(named)
+            raise named from error
+        except BaseException as gone:
+            turn.close(gone)
             raise
         return turn
 
@@ -66,13 +70,16 @@ class Turn:
         self._attempt = race(request, route, self._desk.providers, self._past)
 
     def events(self) -> Iterator[Event]:
-        """Yield the answer; raises ProviderError where it breaks off."""
+        """Yield the answer; raises ProviderError where it breaks off, InternalError where it is our fault."""
         assert self._attempt is not None, "events come after commit"  # noqa: S101
         try:
             yield from relay(self._attempt.events(), self.request, self.tally)
         except GlottisError as error:
             self._error = error
             raise
+        except Exception as error:
+            self._error = unforeseen(error)
+            raise self._error from error
 
     def close(self, error: BaseException | None = None) -> None:
         """End the upstream call and account for the turn; `error` is what ended it, if the turn does not know."""
@@ -90,6 +97,8 @@ class Turn:
         if self._attempt is not None:
             self._past.append(self._attempt.record(self._error))
         record = self._record()
+        if isinstance(self._error, GlottisError):
+            self._error.accounted = True
         for observer in self._desk.observers:
             observer.turn_ended(record)
 

@@ -2,11 +2,10 @@
 
 import contextlib
 import importlib
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.domain.errors import FunctionFailed, GlottisError
+from app.domain.errors import FunctionFailed, GlottisError, place_of
 from app.domain.events import Event, Events, Finish, Text, ToolCall
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
@@ -60,7 +59,7 @@ class FunctionProvider:
         except GlottisError:
             raise
         except Exception as error:
-            raise FunctionFailed(detail=f"{model} raised {type(error).__name__} at {_place(error)}") from error
+            raise FunctionFailed(detail=f"{model} raised {type(error).__name__} at {place_of(error)}") from error
         finally:
             # Not left to the garbage collector: a caller who hangs up ends the function's own calls at once.
             if hasattr(answer, "close"):
@@ -72,9 +71,3 @@ class FunctionProvider:
     def models(self) -> list[Model]:
         """Functions are offered under the names of their routes alone."""
         return []
-
-
-def _place(error: Exception) -> str:
-    """Return file and line of the innermost call: the message may hold what a caller said, so it is not logged."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"

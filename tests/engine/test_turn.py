@@ -192,18 +192,24 @@ def test_the_caller_goes_before_the_first_word(stream: bool) -> None:
     assert (room.first.closed, room.second.begun) == (1, 0)
 
 
-@pytest.mark.parametrize("fault", [ValueError("what was said"), KeyboardInterrupt("what was said")])
-def test_a_fault_of_ours(fault: BaseException) -> None:
-    """What nobody foresaw is told by its class alone, before commit and after it, and it is no success."""
+FAULTS: list[tuple[BaseException, type[BaseException]]] = [
+    (ValueError("what was said"), errors.InternalError),
+    (KeyboardInterrupt("what was said"), KeyboardInterrupt),
+]
+
+
+@pytest.mark.parametrize(("fault", "raised"), FAULTS)
+def test_a_fault_of_ours(fault: BaseException, raised: type[BaseException]) -> None:
+    """What nobody foresaw is told by its class and place, before commit and after it, and it is no success."""
     room = Room(fault, second=ANSWER)
-    with pytest.raises(type(fault)):
+    with pytest.raises(raised):
         room.take()
     assert room.told[:2] == ("internal", 500)
-    assert room.observers[0].record.error == f"InternalError: {type(fault).__name__}"
+    assert f"InternalError: {type(fault).__name__}" in (room.observers[0].record.error or "")
 
     room = Room(HI, fault)
     turn = room.take(stream=False)
-    with pytest.raises(type(fault)):
+    with pytest.raises(raised):
         list(turn.events())
     turn.close(fault)
     assert room.told[:2] == ("internal", 500)

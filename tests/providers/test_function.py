@@ -1,6 +1,5 @@
 """A user's own function as a provider: it keeps the part of the contract that needs no other machine."""
 
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from providers.contract import SOON_S, Call, ProviderContract, Stage, request
 from app.domain import errors
 from app.domain.events import Event, Finish, FinishReason, Text, ToolCall, Usage
 from app.domain.request import TurnRequest
-from app.providers.function import FunctionProvider, load, make_importable
+from app.providers.function import FunctionProvider, load
 
 
 class FunctionStage:
@@ -185,9 +184,7 @@ def test_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, rea
     """A function that is not there stops the server at boot, with the reason."""
     (tmp_path / "my_functions.py").write_text("NUMBER = 5\ndef answer(turn):\n    return 'Hi'\n")
     (tmp_path / "broken_functions.py").write_text("1 / 0\n")
-    monkeypatch.setattr("sys.path", [*sys.path])
-    make_importable(str(tmp_path))
-    make_importable(str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
     assert ask_loaded("my_functions:answer") == [Text("Hi"), Finish("stop")]
     with pytest.raises(ValueError, match=reason):
         load(path)
