@@ -15,7 +15,7 @@ ON_HEROKU = "DYNO" in os.environ
 # A platform that sets PORT wants the server on every interface; on one's own machine nobody else need reach it.
 bind = f"0.0.0.0:{os.environ['PORT']}" if "PORT" in os.environ else "127.0.0.1:8000"
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
-worker_class = "gevent"
+worker_class = "app.api.worker.Worker"
 worker_connections = 4096
 preload_app = True
 control_socket_disable = True

@@ -12,7 +12,7 @@ from app.api.auth import keyed
 from app.api.caller import CallerWatch
 from app.api.completion import fold
 from app.api.sse import ChunkEncoder
-from app.domain.errors import CallerGone, InvalidRequest, UnsupportedMediaType
+from app.domain.errors import CallerGone, InvalidRequest, RequestTooLarge, UnsupportedMediaType
 from app.domain.request import TurnRequest
 from app.engine.turn import Desk, Turn
 from app.schemas.chat import load_request
@@ -80,15 +80,25 @@ def _whole(turn: Turn, watch: CallerWatch, completion_id: str, created: int) -> 
 
 
 def _read_request() -> TurnRequest:
+    if request.content_encoding not in (None, "identity"):
+        raise UnsupportedMediaType("Compressed request bodies are not supported.", param="Content-Encoding")
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("The request body must be JSON: send 'Content-Type: application/json'.")
     return load_request(
-        _decoded(request.get_data(cache=False)),
+        _decoded(_body()),
         request_id=request.environ["glottis.request_id"],
         conversation_id=request.headers.get("X-Conversation-Id"),
         conversation_id_fields=current_app.config["CONVERSATION_ID_FIELDS"],
         max_tokens_limit=current_app.config["MAX_TOKENS_LIMIT"],
     )
+
+
+def _body() -> bytes:
+    body = request.get_data(cache=False)
+    # A chunked body that is too long is cut off at the limit, without an error.
+    if request.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestTooLarge("The request body is larger than this server takes.")
+    return body
 
 
 def _decoded(body: bytes) -> Any:

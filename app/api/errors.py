@@ -5,9 +5,11 @@ import math
 
 import msgspec
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, NotFound
 
 from app.api.sse import error_object
+from app.api.worker import malformed
 from app.domain import errors
 from app.telemetry.logs import log
 
@@ -56,6 +58,11 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
+def _malformed(error: ParseException) -> Response:
+    # gunicorn reads a chunked body only when the view does.
+    return _glottis_error(malformed(error))
+
+
 def _unforeseen(error: Exception) -> Response:
     named = errors.unforeseen(error)
     log(
@@ -72,4 +79,5 @@ def init_app(app: Flask) -> None:
     """Answer every error in OpenAI's shape."""
     app.register_error_handler(errors.GlottisError, _glottis_error)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _malformed)
     app.register_error_handler(Exception, _unforeseen)

@@ -120,7 +120,7 @@ class AnswerReader:
             raise ProviderBroken(detail=f"not a chunk: {error}") from error
         if chunk.error is not None:
             raise failure_in_stream(chunk.error)
-        if not self._started:
+        if not self._started and (chunk.id or chunk.choices):  # Azure's first chunk has neither
             self._started = True
             yield Start(chunk.id or "", chunk.model or "", chunk.system_fingerprint, chunk.service_tier)
         if chunk.choices and not self._finished:
@@ -172,11 +172,25 @@ def failure_in_stream(error: Any) -> Exception:
     """Return the error for an `error` object that came as an event; it has no HTTP status of its own."""
     fields = error if isinstance(error, dict) else {"message": str(error)}
     code = fields.get("code")
-    status = code if isinstance(code, int) else _STATUS_OF_TYPE.get(str(fields.get("type")), 500)
+    if isinstance(code, int):
+        status = code
+    else:
+        # OpenAI's rate limits have the type "tokens" or "requests", and say what they are in the code.
+        status = _STATUSES.get(str(code)) or _STATUSES.get(str(fields.get("type")), 500)
     return failures.from_status(status, str(fields.get("message") or ""), code=code if isinstance(code, str) else None)
 
 
-_STATUS_OF_TYPE = {"invalid_request_error": 400, "rate_limit_error": 429, "rate_limit_exceeded": 429, "overloaded": 503}
+_STATUSES = {
+    "context_length_exceeded": 400,
+    "invalid_request_error": 400,
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "insufficient_quota": 429,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "overloaded": 503,
+}
+"""The statuses that an error's code or type stands for."""
 
 
 def _arguments(arguments: str | dict[str, Any] | None) -> str:

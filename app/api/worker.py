@@ -1,0 +1,56 @@
+"""gunicorn's gevent worker, where what never becomes a request is answered in OpenAI's JSON too, and logged."""
+
+import contextlib
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from gunicorn.http import errors as http
+from gunicorn.util import write_nonblock
+from gunicorn.workers.ggevent import GeventWorker
+
+from app.api.sse import error_object
+from app.domain.errors import GlottisError, InternalError, InvalidRequest, unforeseen
+from app.telemetry.logs import log
+
+STATUSES: dict[type[Exception], int] = {
+    http.LimitRequestLine: 414,
+    http.LimitRequestHeaders: 431,
+    http.UnsupportedTransferCoding: 501,
+    http.ExpectationFailed: 417,
+}
+"""What is not named here, and is a fault of the client's, is 400."""
+
+
+class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
+    """Serves as gunicorn's own does, and answers what it cannot parse in our words."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that could not be read, or an exception that left the application, and close."""
+        del req, addr
+        status, error = _named(exc)
+        log(logging.INFO if status < 500 else logging.ERROR, "request_unreadable", status=status, error=error.detail)
+        body = msgspec.json.encode(error_object(error))
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        )
+        head += f"Content-Length: {len(body)}\r\n\r\n"
+        with contextlib.suppress(OSError):  # the client may have gone, which is why it could not be read
+            write_nonblock(client, head.encode() + body)
+
+
+def malformed(exc: http.ParseException) -> InvalidRequest:
+    """Return the error for a request that is not HTTP as gunicorn understands it, wherever that was noticed."""
+    detail = type(exc).__name__
+    return InvalidRequest(f"The HTTP request is malformed: {detail}.", code="malformed_http", detail=detail)
+
+
+def _named(exc: BaseException) -> tuple[int, GlottisError]:
+    if isinstance(exc, http.ParseException):
+        status = next((status for kind, status in STATUSES.items() if isinstance(exc, kind)), 400)
+        return status, malformed(exc)
+    if isinstance(exc, Exception):
+        error = unforeseen(exc)
+        return error.status, error
+    return 500, InternalError(detail=type(exc).__name__)
