@@ -70,6 +70,8 @@ class _Clock:
                 guard.tick()
             if not self._guards:
                 self._some.clear()
+                if self._guards:  # added by another thread between the two
+                    self._some.set()
 
     def forget(self) -> None:
         """Begin anew in a forked process, to which the thread did not come along."""

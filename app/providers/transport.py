@@ -81,14 +81,16 @@ class Connection:
 class Reply:
     """What llhttp has read of one response; its methods are httptools' callbacks."""
 
-    __slots__ = ("complete", "head_complete", "headers", "parser", "pieces", "status")
+    __slots__ = ("begun", "complete", "head_complete", "headers", "keep_alive", "parser", "pieces", "status")
 
     def __init__(self) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
+        self.begun = False
         self.head_complete = False
         self.complete = False
+        self.keep_alive = False
         self.parser = HttpResponseParser(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -108,8 +110,15 @@ class Reply:
         self.pieces.append(body)
 
     def on_message_complete(self) -> None:
-        """The response is whole."""
-        self.complete = self.head_complete
+        """The response is whole, unless it was an interim one; llhttp tells only now whether HTTP lets it be kept."""
+        if self.head_complete:
+            self.complete = True
+            self.keep_alive = self.parser.should_keep_alive()
+
+    def on_message_begin(self) -> None:
+        """Stop at what follows a whole response: nobody asked for it."""
+        if self.complete:
+            raise _Unasked
 
     def ends_at_close(self) -> bool:
         """Whether the body has no length, so that only the closing connection ends it."""
@@ -157,7 +166,7 @@ class Body(httpx2.SyncByteStream):
         if connection is None:
             return
         clock.discard(self._guard)
-        if self._reply.complete and self._reply.parser.should_keep_alive():
+        if self._reply.complete and self._reply.keep_alive:
             self._transport.keep(connection)
         else:
             connection.close()
@@ -209,13 +218,15 @@ class Transport(httpx2.BaseTransport):
 
     def _idle_connection(self, origin: Origin) -> Connection | None:
         idle = self._idle[origin]
-        while idle:
-            connection = idle.pop()
+        while True:
+            try:
+                connection = idle.pop()
+            except IndexError:  # not asked first: another thread may take the last one
+                return None
             if not connection.is_stale():
                 connection.reused = True
                 return connection
             connection.close()
-        return None
 
     def _connect(self, origin: Origin, timeout: Mapping[str, float | None]) -> Connection:
         connect_s = timeout.get("connect")
@@ -249,6 +260,10 @@ class Transport(httpx2.BaseTransport):
             connection.close()
             raise
         return reply, Body(self, connection, reply, guard)
+
+
+class _Unasked(Exception):
+    """Bytes came after the end of the response."""
 
 
 class _NoReply(Exception):
@@ -291,7 +306,7 @@ def _receive(sock: socket.socket, reply: Reply, guard: IdleGuard, *, reused: boo
     except OSError as error:
         if guard.expired or isinstance(error, TimeoutError):
             raise httpx2.ReadTimeout("nothing came in time") from error
-        if reused and not reply.status:
+        if reused and not reply.begun:
             raise _NoReply from error
         raise httpx2.ReadError(f"the connection broke: {type(error).__name__}") from error
     finally:
@@ -301,16 +316,20 @@ def _receive(sock: socket.socket, reply: Reply, guard: IdleGuard, *, reused: boo
             raise httpx2.ReadTimeout("nothing came in time")
         _end_at_close(reply, reused=reused)
         return
+    reply.begun = True
     try:
         reply.parser.feed_data(data)
     except (HttpParserError, HttpParserUpgrade) as error:
+        if reply.complete:
+            reply.keep_alive = False
+            return
         raise httpx2.RemoteProtocolError(f"not HTTP: {type(error).__name__}") from error
 
 
 def _end_at_close(reply: Reply, *, reused: bool) -> None:
     if reply.head_complete and reply.ends_at_close():
         reply.complete = True
-    elif reused and not reply.status:
+    elif reused and not reply.begun:
         raise _NoReply
     else:
         raise httpx2.RemoteProtocolError("the connection closed in the middle of the answer")

@@ -1,5 +1,5 @@
-"""The shared suite's assertions explain themselves as a test file's do."""
+"""The shared suites' assertions explain themselves as a test file's do."""
 
 import pytest
 
-pytest.register_assert_rewrite("providers.contract")
+pytest.register_assert_rewrite("providers.contract", "providers.upstream_contract")

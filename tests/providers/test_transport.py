@@ -172,6 +172,16 @@ def test_an_answer_that_had_begun_is_not_asked_for_again(
     assert len(upstream.requests) == 2
 
 
+@pytest.mark.parametrize("more", [b"JUNK", b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 1\r\n\r\nx"])
+def test_what_comes_after_an_answer_is_no_part_of_it(client: httpx2.Client, upstream: Upstream, more: bytes) -> None:
+    """Bytes beyond the end, in the same packet, change nothing in the answer; its connection is not used again."""
+    longer = Answer(headers={"content-length": "2"}, steps=[Send(b"ok" + more)], framing="length")
+    response = ask(client, upstream, longer, OK)
+    assert (response.status_code, response.content) == (200, b"ok")
+    assert ask(client, upstream).content == b"ok"
+    assert [recorded.connection for recorded in upstream.requests] == [1, 2]
+
+
 def test_an_old_connection_is_not_used(
     client: httpx2.Client, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from providers.contract import SOON_S, TOOLS, Call, UpstreamContract, ask, called, request
+from providers.contract import SOON_S, TOOLS, Call, ask, called, request
+from providers.upstream_contract import UpstreamContract
 from upstreams import Answer, AnthropicUpstream, Hold, Step
 from upstreams.anthropic import Message as MessageAnswer
 from upstreams.anthropic import error, event, text_answer, thinking_block, tool_answer, usage

@@ -60,7 +60,10 @@ TURNS: list[tuple[str, list[Any], list[Any]]] = [
     ),
     (
         "a blank note is nothing",
-        [USER, {"role": "assistant", "content": "A"}, {"role": "developer", "content": " "}, {"role": "assistant", "content": "B"}, USER],
+        [
+            *[USER, {"role": "assistant", "content": "A"}, {"role": "developer", "content": " "}],
+            *[{"role": "assistant", "content": "B"}, USER],
+        ],
         [
             {"role": "user", "content": [text("Hello")]},
             {"role": "assistant", "content": [text("A"), text("B")]},
@@ -93,7 +96,7 @@ TURNS: list[tuple[str, list[Any], list[Any]]] = [
             {"role": "user", "content": [text(CONTINUE)]},
         ],
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("messages", "turns"), [row[1:] for row in TURNS], ids=[row[0] for row in TURNS])

@@ -6,7 +6,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from providers.contract import SOON_S, Call, UpstreamContract, ask, request
+from providers.contract import SOON_S, Call, ask, request
+from providers.upstream_contract import UpstreamContract
 from upstreams import Answer, Hold, OpenAIUpstream, Step
 from upstreams.openai import DONE, chunk, error, sse, text_answer, tool_answer, usage
 
