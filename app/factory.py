@@ -5,7 +5,7 @@ from collections.abc import Set
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, models
+from app.api import auth, chat, errors, health, hooks, models, openapi
 from app.domain.config import Vendor
 from app.domain.ports import Provider
 from app.engine.catalogue import Catalogue
@@ -49,7 +49,7 @@ def create_app(settings: Settings) -> Flask:
     hooks.init_app(app)
     auth.init_app(app, settings.api_keys)
     errors.init_app(app)
-    for blueprint in (chat.blueprint, models.blueprint, health.blueprint):
+    for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
     return app
 

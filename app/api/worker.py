@@ -5,6 +5,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+import gevent.socket
 import msgspec
 from gunicorn.http import errors as http
 from gunicorn.util import write_nonblock
@@ -23,8 +24,31 @@ STATUSES: dict[type[Exception], int] = {
 """What is not named here, and is a fault of the client's, is 400."""
 
 
+class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no types
+    """A client's socket that sends a chunk with one system call.
+
+    gevent's own asks for the size of the send buffer and cuts the data into pieces before each send, which is about
+    7 us of the 110 that a chunk costs in all (the benchmark's turn, both variants in turn, on a slow machine).
+    """
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        """Send all of the data; whatever does not fit into the send buffer at once goes gevent's way."""
+        try:
+            sent = self._sock.send(data, flags)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            super().sendall(memoryview(data)[sent:], flags)
+
+
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     """Serves as gunicorn's own does, and answers what it cannot parse in our words."""
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve a connection."""
+        if not self.cfg.is_ssl:
+            client = ClientSocket(client.family, client.type, fileno=client.detach())
+        super().handle(listener, client, addr)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that could not be read, or an exception that left the application, and close."""

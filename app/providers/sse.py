@@ -12,6 +12,8 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the data of the events that they complete, comments and empty ones left out."""
+        if self._begun and not self._rest and _is_one_line(data):
+            return [data[6:-2]]
         data = self._rest + data if self._rest else data
         if not self._begun:
             if BOM.startswith(data[:3]) and len(data) < len(BOM):
@@ -33,6 +35,16 @@ class Decoder:
         """Return the data of a last event that the end of the stream left without its blank line."""
         rest, self._rest = self._rest, b""
         return _payloads([rest.rstrip(b"\r")])
+
+
+def _is_one_line(data: bytes) -> bool:
+    """Whether this is one whole event of one line, as nearly every packet of a stream is."""
+    return (
+        data.startswith(b"data: ")
+        and data.endswith(b"\n\n")
+        and data.find(b"\n") == len(data) - 2 > 6
+        and b"\r" not in data
+    )
 
 
 def _payloads(blocks: list[bytes]) -> list[bytes]:

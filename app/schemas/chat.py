@@ -7,7 +7,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.domain.errors import InvalidRequest
 from app.domain.request import TurnRequest
-from app.schemas.fields import Flag, Object
+from app.schemas.fields import Flag, Object, Only
 from app.schemas.messages import Messages, ToolChoice, Tools
 from app.schemas.params import ParamsSchema, set_params
 from app.schemas.reasons import reasons
@@ -37,16 +37,15 @@ class ChatSchema(ParamsSchema):
     tool_choice = ToolChoice(allow_none=True)
     stream = Flag(allow_none=True)
     stream_options = fields.Nested(StreamOptionsSchema, allow_none=True)
-    n = fields.Field[Any](allow_none=True, validate=validate.Equal(1, error="Only one choice is supported."))
-    user_id = fields.String(allow_none=True)
-    elevenlabs_extra_body = Object(allow_none=True)
-    functions = fields.Field[Any](
-        allow_none=True, validate=validate.Equal([], error="functions is no longer supported: use tools.")
+    n = Only(1, error="Only one choice is supported.")
+    user_id = fields.String(allow_none=True, metadata={"description": "ElevenLabs' name for `user`."})
+    elevenlabs_extra_body = Object(
+        allow_none=True,
+        metadata={"description": "Custom LLM extra body of the agent: not passed on."},
     )
-    function_call = fields.Field[Any](
-        allow_none=True, validate=validate.Equal("none", error="function_call is no longer supported: use tool_choice.")
-    )
-    audio = fields.Field[Any](allow_none=True, validate=validate.Equal(None, error="Audio answers are not supported."))
+    functions = Only([], error="functions is no longer supported: use tools.")
+    function_call = Only("none", error="function_call is no longer supported: use tool_choice.")
+    audio = Only(None, error="Audio answers are not supported.")
 
 
 CHAT = ChatSchema()
@@ -90,9 +89,9 @@ def _params(loaded: dict[str, Any], max_tokens_limit: int | None) -> dict[str, A
     params = set_params(loaded)
     if loaded.get("user_id"):
         params.setdefault("user", loaded["user_id"])
-    if max_tokens_limit is not None and params.get("max_tokens", 0) > max_tokens_limit:
-        name = "max_tokens" if loaded.get("max_completion_tokens") is None else "max_completion_tokens"
-        raise InvalidRequest(f"{name} may be at most {max_tokens_limit} on this server.", param=name)
+    for name in ("max_tokens", "max_completion_tokens"):
+        if max_tokens_limit is not None and (loaded.get(name) or 0) > max_tokens_limit:
+            raise InvalidRequest(f"{name} may be at most {max_tokens_limit} on this server.", param=name)
     return params
 
 

@@ -1,10 +1,18 @@
-"""marshmallow fields that take a value only in its own JSON type, as OpenAI does: no "0.5" for 0.5, no 1 for true."""
+"""marshmallow fields that take a value only in its own JSON type, as OpenAI does: no "0.5" for 0.5, no 1 for true.
+
+Each says beside its check what it takes, as a JSON Schema without null: `openapi.py` gathers these.
+"""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
+
+from app.domain.request import JSON
+
+WIDEST = 2**63 - 1
+"""The largest integer, and with a minus the smallest, that every reader of JSON keeps."""
 
 
 class Number(fields.Field[float]):
@@ -14,6 +22,13 @@ class Number(fields.Field[float]):
 
     def __init__(self, low: float | None = None, high: float | None = None, **kwargs: Any) -> None:
         super().__init__(validate=validate.Range(low, high), **kwargs)
+        self.low = low
+        self.high = high
+
+    def json_schema(self) -> JSON:
+        """A number within the bounds there are."""
+        bounds = {"minimum": self.low, "maximum": self.high}
+        return {"type": "number"} | {name: bound for name, bound in bounds.items() if bound is not None}
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -28,15 +43,23 @@ class Whole(Number):
 
     default_error_messages = {"invalid": "Expected an integer."}  # noqa: RUF012
 
+    def json_schema(self) -> JSON:
+        """An integer within the bounds there are, else within 64 bits."""
+        return {"minimum": -WIDEST, "maximum": WIDEST} | super().json_schema() | {"type": "integer"}
+
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
         number = super()._deserialize(value, attr, data, **kwargs)
-        if number != int(number) or abs(number) >= 2**63:
+        if number != int(number) or abs(number) > WIDEST:
             raise self.make_error("invalid")
         return int(number)
 
 
 class Tokens(Whole):
     """A bound on tokens: at least 1; -1 means unlimited to ElevenLabs, and is the same as none."""
+
+    def json_schema(self) -> JSON:
+        """-1, or what any other integer must be."""
+        return {"anyOf": [super().json_schema(), {"const": -1}]}
 
     def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
         """Take -1 as null before the range is looked at."""
@@ -47,6 +70,10 @@ class Flag(fields.Field[bool]):
     """true or false."""
 
     default_error_messages = {"invalid": "Expected true or false."}  # noqa: RUF012
+
+    def json_schema(self) -> JSON:
+        """A boolean."""
+        return {"type": "boolean"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -62,6 +89,12 @@ class Object(fields.Field[dict[str, Any]]):
     def __init__(self, types: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.types = types
+
+    def json_schema(self) -> JSON:
+        """An object, with its type where there is a choice."""
+        if not self.types:
+            return {"type": "object"}
+        return {"type": "object", "required": ["type"], "properties": {"type": {"enum": list(self.types)}}}
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if not isinstance(value, dict):
@@ -94,6 +127,11 @@ class Stop(fields.Field[str | list[str]]):
     most = 4
     default_error_messages = {"invalid": "Expected a string or a list of at most 4 strings."}  # noqa: RUF012
 
+    def json_schema(self) -> JSON:
+        """Either form."""
+        text = {"type": "string"}
+        return {"anyOf": [text, {"type": "array", "items": text, "maxItems": self.most}]}
+
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if isinstance(value, str):
             return value
@@ -107,3 +145,22 @@ class OneOf(fields.String):
 
     def __init__(self, *choices: str, **kwargs: Any) -> None:
         super().__init__(validate=validate.OneOf(choices, error=f"Expected one of: {', '.join(choices)}."), **kwargs)
+
+
+class Only(fields.Field[Any]):
+    """What OpenAI has and this server has not: nothing but `value`, which asks for nothing, and null are taken."""
+
+    def __init__(self, value: Any, *, error: str, **kwargs: Any) -> None:
+        super().__init__(allow_none=True, metadata={"description": error}, **kwargs)
+        self.value = value
+        self.error = error
+
+    def json_schema(self) -> JSON:
+        """The value."""
+        return {"enum": [self.value]}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        # true is 1 to Python, and not to JSON.
+        if value != self.value or isinstance(value, bool) != isinstance(self.value, bool):
+            raise ValidationError(self.error)
+        return self.value

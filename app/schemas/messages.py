@@ -28,9 +28,29 @@ PARTS: dict[str, tuple[str, type[str] | type[dict[str, Any]], str | None]] = {
 }
 """A content part's type: its field, that field's type, and the string that it must hold."""
 
+_TEXT: JSON = {"type": "string"}
+_TEXT_OR_NULL: JSON = {"type": ["string", "null"]}
+
 
 class Messages(fields.Field[list[Message]]):
     """The `messages` of a request: at least one, each with a known role and a content of any of the three forms."""
+
+    def json_schema(self) -> JSON:
+        """A message of each role has fields of its own."""
+        content = {
+            "anyOf": [_TEXT_OR_NULL, {"type": "array", "items": {"anyOf": [_part_schema(kind) for kind in PARTS]}}]
+        }
+        any_role = {"content": content, "name": _TEXT_OR_NULL}
+        calls = {"type": ["array", "null"], "items": _call_schema()}
+        plain = {"role": {"enum": sorted(ROLES - {"assistant", "tool"})}}
+        assistant = {"role": {"const": "assistant"}, "refusal": _TEXT_OR_NULL, "tool_calls": calls}
+        tool = {"role": {"const": "tool"}, "tool_call_id": _TEXT}
+        messages = [
+            _object(any_role | plain, "role"),
+            _object(any_role | assistant, "role"),
+            _object(any_role | tool, "role", "tool_call_id"),
+        ]
+        return {"type": "array", "minItems": 1, "items": {"oneOf": messages}}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Message]:
         if not isinstance(value, list):
@@ -43,6 +63,17 @@ class Messages(fields.Field[list[Message]]):
 class Tools(fields.Field[list[Tool]]):
     """The `tools` of a request: functions alone."""
 
+    def json_schema(self) -> JSON:
+        """A list of functions, each with a name."""
+        function = {
+            "name": _TEXT,
+            "description": _TEXT_OR_NULL,
+            "parameters": {"type": ["object", "null"]},
+            "strict": {"type": ["boolean", "null"]},
+        }
+        tool = {"type": {"enum": ["function", None]}, "function": _object(function, "name")}
+        return {"type": "array", "items": _object(tool, "function")}
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Tool]:
         if not isinstance(value, list):
             raise ValidationError("Expected a list of tools.")
@@ -51,6 +82,11 @@ class Tools(fields.Field[list[Tool]]):
 
 class ToolChoice(fields.Field[str | JSON]):
     """`none`, `auto`, `required`, or the name of a function, in OpenAI's shape."""
+
+    def json_schema(self) -> JSON:
+        """A word, or a function by its name."""
+        named = {"type": {"const": "function"}, "function": _object({"name": _TEXT}, "name")}
+        return {"anyOf": [{"enum": ["none", "auto", "required"]}, _object(named, "type", "function")]}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | JSON:
         if value in ("none", "auto", "required"):
@@ -149,3 +185,18 @@ _NAMES = {str: "a string", dict: "an object", bool: "true or false"}
 
 def _refuse(reason: str, index: int, field: str | None = None) -> NoReturn:
     raise ValidationError({index: {field: [reason]} if field else [reason]})
+
+
+def _object(properties: JSON, *required: str) -> JSON:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+def _part_schema(kind: str) -> JSON:
+    field, expected, inner = PARTS[kind]
+    value = _TEXT if expected is str else _object({inner: _TEXT}, inner) if inner else {"type": "object"}
+    return _object({"type": {"const": kind}, field: value}, "type", field)
+
+
+def _call_schema() -> JSON:
+    function = _object({"name": _TEXT, "arguments": _TEXT_OR_NULL}, "name")
+    return _object({"id": _TEXT, "function": function}, "id", "function")

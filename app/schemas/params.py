@@ -24,8 +24,8 @@ class ParamsSchema(Schema):
 
     temperature = Number(0, 2, allow_none=True)
     top_p = Number(0, 1, allow_none=True)
-    max_tokens = Tokens(1, allow_none=True)
-    max_completion_tokens = Tokens(1, allow_none=True)
+    max_tokens = Tokens(1, allow_none=True, metadata={"description": "-1 means no bound."})
+    max_completion_tokens = Tokens(1, allow_none=True, metadata={"description": "Counts before max_tokens."})
     presence_penalty = Number(-2, 2, allow_none=True)
     frequency_penalty = Number(-2, 2, allow_none=True)
     reasoning_effort = OneOf("none", "minimal", "low", "medium", "high", "xhigh", "max", allow_none=True)
