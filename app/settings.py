@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from app.domain.config import Budget, Route, Target, Vendor
 from app.providers import function
-from app.schemas.fields import Map, Number, OneOf
+from app.schemas.fields import Flag, Map, Number, OneOf
 from app.schemas.params import ParamsSchema, set_params
 from app.schemas.reasons import reasons
 
@@ -185,6 +185,8 @@ class _Target(fields.String):
 
 
 class _RouteSchema(ParamsSchema, _Strict):
+    prompt_caching = Flag()
+    reasoning_content = Flag()
     targets = fields.List(_Target(), required=True, validate=validate.Length(min=1, error="expected at least one"))
 
     @pre_load
@@ -197,7 +199,8 @@ class _RouteSchema(ParamsSchema, _Strict):
 
     @post_load
     def _route(self, data: dict[str, Any], **_: Any) -> Route:
-        return Route(data["targets"], set_params(data))
+        own = {name: data[name] for name in ("prompt_caching", "reasoning_content") if name in data}
+        return Route(data["targets"], set_params(data), **own)
 
 
 _new_name = fields.String(validate=validate.NoneOf(["local", "function"], error="this name is taken"))

@@ -37,7 +37,7 @@ def chat_completions() -> Response:
         raise
     completion_id, created = f"chatcmpl-{uuid.uuid4().hex[:29]}", int(time.time())
     if turn_request.stream:
-        encoder = ChunkEncoder(completion_id, created, turn_request.model, include_usage=turn_request.include_usage)
+        encoder = ChunkEncoder(completion_id, created, turn.request)
         stream = AnswerStream(turn, watch, encoder)
         return Response(stream, mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
     return _whole(turn, watch, completion_id, created)
@@ -69,7 +69,7 @@ class AnswerStream:
 def _whole(turn: Turn, watch: CallerWatch, completion_id: str, created: int) -> Response:
     error: BaseException | None = None
     try:
-        answer = fold(turn.events(), completion_id, created, turn.request.model)
+        answer = fold(turn.events(), completion_id, created, turn.request)
     except BaseException as raised:
         error = raised
         raise

@@ -3,32 +3,30 @@
 from collections.abc import Iterable
 from typing import Any
 
-from app.domain.events import Event, Finish, Refusal, Start, Text, ToolCall, Usage
+from app.domain.events import Event, Finish, Reasoning, Refusal, Start, Text, ToolCall, Usage
+from app.domain.request import TurnRequest
 
 
-def fold(events: Iterable[Event], completion_id: str, created: int, model: str) -> dict[str, Any]:
+def fold(events: Iterable[Event], completion_id: str, created: int, request: TurnRequest) -> dict[str, Any]:
     """Return the whole answer in OpenAI's shape; whatever the events raise, it raises."""
-    texts: list[str] = []
-    refusals: list[str] = []
+    said: dict[type[Text | Refusal | Reasoning], list[str]] = {Text: [], Refusal: [], Reasoning: []}
     calls: dict[int, dict[str, Any]] = {}
     logprobs: list[Any] = []
     answer: dict[str, Any] = {
         "id": completion_id,
         "object": "chat.completion",
         "created": created,
-        "model": model,
+        "model": request.model,
         "choices": [],
     }
     finish_reason = "stop"
     for event in events:
         match event:
-            case Text():
-                texts.append(event.text)
-                logprobs += (event.logprobs or {}).get("content") or []
+            case Text() | Refusal() | Reasoning():
+                said[type(event)].append(event.text)
+                logprobs += _logprobs(event)
             case ToolCall():
                 _add(calls, event)
-            case Refusal():
-                refusals.append(event.text)
             case Finish():
                 finish_reason = event.reason
             case Usage():
@@ -37,9 +35,11 @@ def fold(events: Iterable[Event], completion_id: str, created: int, model: str) 
                 _name(answer, event)
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": "".join(texts) if texts or not calls else None,
-        "refusal": "".join(refusals) or None,
+        "content": "".join(said[Text]) if said[Text] or not calls else None,
+        "refusal": "".join(said[Refusal]) or None,
     }
+    if said[Reasoning] and request.reasoning_content:
+        message["reasoning_content"] = "".join(said[Reasoning])
     if calls:
         message["tool_calls"] = [calls[index] for index in sorted(calls)]
     answer["choices"] = [
@@ -51,6 +51,10 @@ def fold(events: Iterable[Event], completion_id: str, created: int, model: str) 
         }
     ]
     return answer
+
+
+def _logprobs(event: Text | Refusal | Reasoning) -> list[Any]:
+    return (isinstance(event, Text) and event.logprobs and event.logprobs.get("content")) or []
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:

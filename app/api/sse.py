@@ -12,6 +12,7 @@ import msgspec
 from app.api.completion import usage_object
 from app.domain.errors import GlottisError
 from app.domain.events import Event, Finish, Reasoning, Refusal, Start, Text, ToolCall, Usage
+from app.domain.request import TurnRequest
 
 DONE = b"data: [DONE]\n\n"
 
@@ -19,16 +20,17 @@ _encode = msgspec.json.encode
 
 
 class ChunkEncoder:
-    """Encodes one answer. `model` is the name that the caller asked for."""
+    """Encodes one answer, under the model's name that the caller asked for."""
 
-    def __init__(self, completion_id: str, created: int, model: str, *, include_usage: bool) -> None:
+    def __init__(self, completion_id: str, created: int, request: TurnRequest) -> None:
         self._frame: dict[str, Any] = {
             "id": completion_id,
             "object": "chat.completion.chunk",
             "created": created,
-            "model": model,
+            "model": request.model,
         }
-        self._include_usage = include_usage
+        self._include_usage = request.include_usage
+        self._reasoning_content = request.reasoning_content
         self._role_sent = False
         self._prepare()
 
@@ -63,7 +65,7 @@ class ChunkEncoder:
             case ToolCall():
                 return self._role() + self._chunk({"tool_calls": [_tool_call(event)]})
             case Reasoning():
-                return b""
+                return self._role() + self._chunk({"reasoning_content": event.text}) if self._reasoning_content else b""
 
     def _begin(self, start: Start) -> None:
         if start.service_tier:

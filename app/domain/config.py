@@ -33,7 +33,12 @@ class Target(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """A `[routes.NAME]` table: the targets, the first is primary, and defaults for a request's parameters."""
+    """A `[routes.NAME]` table: the targets, the first is primary, and defaults for a request's parameters.
+
+    `prompt_caching` lets Anthropic cache what repeats; `reasoning_content` shows the caller the model's thinking.
+    """
 
     targets: list[Target]
     params: Mapping[str, Any] = {}
+    prompt_caching: bool = True
+    reasoning_content: bool = False

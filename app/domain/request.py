@@ -56,6 +56,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
 
     `params` has every other Chat Completions parameter that was set (temperature, max_tokens, stop, seed,
     response_format, ...) under OpenAI's name. `extra` is `elevenlabs_extra_body`: kept with the turn, never forwarded.
+    Of the last two fields, see domain.config.Route.
     """
 
     model: str
@@ -68,6 +69,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     request_id: str = ""
     conversation_id: str | None = None
     extra: Mapping[str, Any] = {}
+    prompt_caching: bool = True
+    reasoning_content: bool = False
 
     @property
     def last_user_text(self) -> str:

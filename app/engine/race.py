@@ -87,7 +87,10 @@ def race(request: TurnRequest, route: Route, providers: Mapping[str, Provider], 
 
 
 def with_defaults(request: TurnRequest, route: Route) -> TurnRequest:
-    """Return the request with the route's parameters where it sets none of its own."""
-    if not route.params:
-        return request
-    return msgspec.structs.replace(request, params={**route.params, **request.params})
+    """Return the request with the route's parameters where it sets none of its own, and what only a route may say."""
+    return msgspec.structs.replace(
+        request,
+        params={**route.params, **request.params},
+        prompt_caching=route.prompt_caching,
+        reasoning_content=route.reasoning_content,
+    )

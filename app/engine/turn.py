@@ -65,8 +65,8 @@ class Turn:
     def begin(self) -> None:
         """Find the targets and wait until one speaks."""
         route = self._desk.router.resolve(self.request.model)
-        request = with_defaults(self.request, route)
-        request = msgspec.structs.replace(request, messages=repaired(request.messages))
+        self.request = with_defaults(self.request, route)
+        request = msgspec.structs.replace(self.request, messages=repaired(self.request.messages))
         self._attempt = race(request, route, self._desk.providers, self._past)
 
     def events(self) -> Iterator[Event]:

@@ -139,4 +139,6 @@ def test_a_route_s_defaults() -> None:
     route = Route([Target("p", "m")], {"temperature": 0.6, "max_tokens": 77})
     assert with_defaults(request, route).params == {"temperature": 0, "max_tokens": 77, "seed": 1}
     assert request.params == {"temperature": 0, "seed": 1}
-    assert with_defaults(request, Route([Target("p", "m")])) is request
+    assert with_defaults(request, Route([Target("p", "m")])) == request
+    shown = with_defaults(request, Route([Target("p", "m")], prompt_caching=False, reasoning_content=True))
+    assert (shown.prompt_caching, shown.reasoning_content) == (False, True)

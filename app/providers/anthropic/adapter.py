@@ -2,6 +2,7 @@
 made per chunk.
 """
 
+from collections.abc import Set
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +15,11 @@ from app.domain.events import Events
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
 from app.providers.anthropic.errors import name_error
+from app.providers.anthropic.lessons import LESSONS
 from app.providers.anthropic.models import facts_of
 from app.providers.anthropic.names import originals
 from app.providers.anthropic.translate import AnswerReader, to_body
+from app.providers.learning import Lessons
 from app.providers.signed import SignedPost
 from app.providers.streaming import naming, stream_events
 from app.providers.transport import Transport
@@ -34,6 +37,7 @@ class AnthropicProvider:
         `connect_s` bounds connecting, `idle_s` any silence of the server afterwards.
         """
         self.name = name
+        self._lessons = Lessons(name, LESSONS)
 
         def client(http_client: httpx2.Client) -> anthropic.Anthropic:
             return anthropic.Anthropic(
@@ -54,9 +58,14 @@ class AnthropicProvider:
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider."""
-        body = msgspec.json.encode(to_body(request, model, facts_of(model)))
-        reader = AnswerReader(originals(tool["function"]["name"] for tool in request.tools))
-        return stream_events(lambda: self._post.send(body), reader, name_error)
+        names = originals(tool["function"]["name"] for tool in request.tools)
+
+        def call(lessons: Set[str]) -> Events:
+            body = self._lessons.mended(to_body(request, model, facts_of(model)), lessons)
+            wire = msgspec.json.encode(body)
+            return stream_events(lambda: self._post.send(wire), AnswerReader(names), name_error)
+
+        return self._lessons.answer(model, call)
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""

@@ -19,6 +19,8 @@ from app.providers.calls import ToolCalls
 DEFAULT_MAX_TOKENS = 4096
 """More than any spoken answer; Anthropic wants a figure (20)."""
 
+LEAST_BYTES_PER_TOKEN = 2
+
 CACHED: JSON = {"type": "ephemeral"}
 
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -65,7 +67,8 @@ def to_body(request: TurnRequest, model: str, facts: ModelFacts) -> JSON:
         # It may not be an e-mail address or a telephone number (23).
         body["metadata"] = {"user_id": hashlib.sha256(user.encode()).hexdigest()}
     _set_thinking(body, params.get("reasoning_effort"), facts)
-    _mark_cached(body)
+    if request.prompt_caching:
+        _mark_cached(body, facts)
     return body
 
 
@@ -147,11 +150,14 @@ def _wants_effort(effort: str | None) -> bool:
     return effort not in (None, "none", "minimal")
 
 
-def _mark_cached(body: JSON) -> None:
+def _mark_cached(body: JSON, facts: ModelFacts) -> None:
     """Mark the end of tools and system prompt, which repeat every turn, and let the rest be cached as it grows (27).
 
-    Prompts below the model's minimum are not cached and cost nothing more; the marks do no harm there.
+    Two marks of the four that Anthropic takes: the automatic one counts too. Prompts that are clearly below the
+    model's minimum would not be cached and get none.
     """
+    if len(msgspec.json.encode(body)) < facts.cache_min_tokens * LEAST_BYTES_PER_TOKEN:
+        return
     if "system" in body:
         body["system"] = [*body["system"][:-1], {**body["system"][-1], "cache_control": CACHED}]
     elif "tools" in body:

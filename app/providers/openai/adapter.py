@@ -2,6 +2,7 @@
 chunk.
 """
 
+from collections.abc import Set
 from typing import Any
 
 import httpx2
@@ -12,7 +13,9 @@ from app.domain.errors import ProviderBroken
 from app.domain.events import Events
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
+from app.providers.learning import Lessons
 from app.providers.openai.errors import name_error
+from app.providers.openai.lessons import LESSONS
 from app.providers.openai.translate import AnswerReader, Dialect, to_body
 from app.providers.signed import SignedPost
 from app.providers.streaming import naming, stream_events
@@ -42,6 +45,7 @@ class OpenAIProvider:
         """
         self.name = name
         self._dialect: Dialect = dialect
+        self._lessons = Lessons(name, LESSONS)
         own = dialect == "openai"
         withheld = [] if own else ["OpenAI-Organization", "OpenAI-Project"]
         headers: dict[str, Any] = {"Accept-Encoding": "identity", **dict.fromkeys(withheld, openai.Omit())}
@@ -65,8 +69,13 @@ class OpenAIProvider:
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider."""
-        body = msgspec.json.encode(to_body(request, model, self._dialect))
-        return stream_events(lambda: self._post.send(body), AnswerReader(), name_error)
+
+        def call(lessons: Set[str]) -> Events:
+            body = self._lessons.mended(to_body(request, model, self._dialect), lessons)
+            wire = msgspec.json.encode(body)
+            return stream_events(lambda: self._post.send(wire), AnswerReader(), name_error)
+
+        return self._lessons.answer(model, call)
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""

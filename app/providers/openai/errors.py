@@ -40,7 +40,7 @@ def _from_status(error: openai.APIStatusError) -> ProviderError:
     code, param = fields.get("code"), fields.get("param")
     return failures.from_status(
         error.status_code,
-        str(fields.get("message") or error.message),
+        str(fields.get("message") or fields.get("detail") or error.message),
         code=code if isinstance(code, str) else None,
         param=param if isinstance(param, str) else None,
         headers=error.response.headers,

@@ -1,5 +1,6 @@
 """Chat Completions both ways, as pure functions: a turn's request to a body, a stream's payloads to events."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from app.domain.events import Event, Finish, FinishReason, Reasoning, Refusal, S
 from app.domain.request import JSON, TurnRequest
 from app.providers import failures
 from app.providers.calls import ToolCalls
+from app.providers.openai.models import ModelFacts, facts_of
 
 Dialect = Literal["openai", "compatible"]
 
@@ -23,11 +25,15 @@ FINISH_REASONS: dict[str, FinishReason] = {
 """What is not named here is taken as `stop`."""
 
 
+SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias")
+
+LONGEST_CACHE_KEY = 64
+
+
 def to_body(request: TurnRequest, model: str, dialect: Dialect) -> JSON:
     """Return the JSON body that asks `model` for this turn, always streamed and with usage.
 
-    `openai` is OpenAI's own dialect: `max_completion_tokens` (every model takes it, GPT-5 and later refuse
-    `max_tokens`) and no obfuscation padding. Other servers know only the older words.
+    `openai` is OpenAI's own dialect, in which each model gets what it takes. Other servers know only the older words.
     """
     body: JSON = {"model": model, "messages": request.messages, **request.params}
     stream_options: JSON = {"include_usage": True}
@@ -39,11 +45,43 @@ def to_body(request: TurnRequest, model: str, dialect: Dialect) -> JSON:
         body.pop("parallel_tool_calls", None)
     if dialect == "openai":
         stream_options["include_obfuscation"] = False
-        if "max_tokens" in body:
-            body["max_completion_tokens"] = body.pop("max_tokens")
+        _fit(body, facts_of(model))
+        if request.conversation_id:
+            # A call's turns share a prefix: the same key leads them to the same cache.
+            body.setdefault("prompt_cache_key", _cache_key(request.conversation_id))
     body["stream"] = True
     body["stream_options"] = stream_options
     return body
+
+
+def _fit(body: JSON, facts: ModelFacts) -> None:
+    """Leave out, or put mildly, what this model refuses."""
+    if "max_tokens" in body:
+        # Every model takes the newer name; GPT-5 and later refuse the older.
+        body["max_completion_tokens"] = body.pop("max_tokens")
+    effort = _effort(body.pop("reasoning_effort", None), facts)
+    if "tools" in body and not facts.tools_with_effort:
+        effort = facts.efforts[0]
+    if effort is not None:
+        body["reasoning_effort"] = effort
+    if facts.sampling == "never" or (facts.sampling == "without_effort" and effort != "none"):
+        for name in SAMPLING:
+            body.pop(name, None)
+
+
+def _effort(asked: str | None, facts: ModelFacts) -> str | None:
+    """Return the effort to ask for: as asked where the model takes it, else its least or its most."""
+    if not facts.efforts or (asked is None and not facts.quiet):
+        return None
+    if asked in facts.efforts:
+        return asked
+    return facts.efforts[0] if asked in (None, "none", "minimal") else facts.efforts[-1]
+
+
+def _cache_key(conversation_id: str) -> str:
+    if len(conversation_id) <= LONGEST_CACHE_KEY:
+        return conversation_id
+    return hashlib.sha256(conversation_id.encode()).hexdigest()
 
 
 class _Function(msgspec.Struct, gc=False):

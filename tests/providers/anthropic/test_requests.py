@@ -82,7 +82,8 @@ def body_of(model: str = "claude-haiku-4-5", **fields: Any) -> JSON:
 
 
 HELLO = user("Hi")
-TOOL = {"name": "f", "input_schema": OBJECT, "cache_control": CACHED}
+LONG = "Be brief. " * 2000
+TOOL = {"name": "f", "input_schema": OBJECT}
 CALLED = [HELLO, said(None, call("a")), result("a"), HELLO]
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 PICTURE = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
@@ -107,13 +108,13 @@ CASES: list[tuple[int, JSON, JSON]] = [
     (4, {"messages": [{"role": "system", "content": "  "}, HELLO]}, {"system": ABSENT}),
     (4, {"messages": [{"role": "system", "content": [text("")]}, HELLO]}, {"system": ABSENT}),
     (4, {"messages": [{"role": "system", "content": [text("Be"), text("brief")]}, HELLO]},
-        {"system": [{**text("Be\nbrief"), "cache_control": CACHED}]}),
+        {"system": [text("Be\nbrief")]}),
     (5, {"messages": [HELLO, said("Well \n")]}, turns([text("Hi")], [text("Well")])),
     (5, {"messages": [HELLO, said("Well ")], "model": "claude-sonnet-4-6"},
         turns([text("Hi")], [text("Well ")], [text(CONTINUE)])),
     (5, {"messages": [HELLO, said("Well")], "model": OPUS}, turns([text("Hi")], [text("Well")], [text(CONTINUE)])),
     (6, {"messages": [{"role": "system", "content": "A"}, HELLO, {"role": "system", "content": "B"}, HELLO]},
-        {"system": [{**text("A"), "cache_control": CACHED}],
+        {"system": [text("A")],
          **turns([text("Hi"), text("<system>\nB\n</system>"), text("Hi")])}),
     (6, {"messages": [HELLO, said("A"), {"role": "developer", "content": [text("B")]}]},
         turns([text("Hi")], [text("A")], [text("<developer>\nB\n</developer>")])),
@@ -149,12 +150,11 @@ CASES: list[tuple[int, JSON, JSON]] = [
         turns([text("Hi")], [used("a", arguments='{"x":')], [given_back("a")])),
     (15, {"tools": [tool()]}, {"tools": [TOOL]}),
     (15, {"tools": [tool(parameters={"anyOf": [{"properties": {"a": {"type": "string"}}}]})]},
-        {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"a": {"type": "string"}}},
-                    "cache_control": CACHED}]}),
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"a": {"type": "string"}}}}]}),
     (16, {"tools": [tool(description=None)]}, {"tools": [TOOL]}),
     (16, {"tools": [tool("a b", description="Does."), tool("a_b")]},
         {"tools": [{"name": fitting("a b"), "description": "Does.", "input_schema": OBJECT},
-                   {"name": "a_b", "input_schema": OBJECT, "cache_control": CACHED}]}),
+                   {"name": "a_b", "input_schema": OBJECT}]}),
     (17, {"messages": CALLED},
         {"tools": [TOOL], "tool_choice": {"type": "none"}}),
     (17, {"messages": CALLED, "tool_choice": "required"}, {"tool_choice": {"type": "none"}}),
@@ -173,12 +173,12 @@ CASES: list[tuple[int, JSON, JSON]] = [
         {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}}),
     (18, {"tool_choice": "auto", "params": {"parallel_tool_calls": False}}, {"tool_choice": ABSENT, "tools": ABSENT}),
     (19, {"tools": [tool()], "tool_choice": "required", "model": OPUS},
-        {"tool_choice": {"type": "auto"}, "system": [{**text("Call one of the tools now."), "cache_control": CACHED}]}),
+        {"tool_choice": {"type": "auto"}, "system": [text("Call one of the tools now.")]}),
     (19, {"tools": [tool()], "tool_choice": tool(), "model": "claude-haiku-5-5"},
-        {"tool_choice": {"type": "auto"}, "system": [{**text("Call the tool f now."), "cache_control": CACHED}]}),
+        {"tool_choice": {"type": "auto"}, "system": [text("Call the tool f now.")]}),
     (19, {"tools": [tool()], "tool_choice": "required", "model": SONNET}, {"tool_choice": {"type": "any"}}),
     (19, {"tools": [tool()], "tool_choice": "required", "model": SONNET, "params": {"reasoning_effort": "high"}},
-        {"tool_choice": {"type": "auto"}, "system": [{**text("Call one of the tools now."), "cache_control": CACHED}]}),
+        {"tool_choice": {"type": "auto"}, "system": [text("Call one of the tools now.")]}),
     (20, {}, {"max_tokens": DEFAULT_MAX_TOKENS}),
     (20, {"params": {"max_tokens": 7}}, {"max_tokens": 7}),
     (20, {"params": {"max_tokens": 10**9}}, {"max_tokens": 64_000}),
@@ -212,11 +212,17 @@ CASES: list[tuple[int, JSON, JSON]] = [
     (26, {"params": {"response_format": {"type": "text"}}}, {"output_config": ABSENT}),
     (26, {"params": {"response_format": {"type": "json_object"}}},
         {"output_config": ABSENT,
-         "system": [{**text("Answer with a single JSON object and nothing else."), "cache_control": CACHED}]}),
+         "system": [text("Answer with a single JSON object and nothing else.")]}),
     (27, {"tools": [tool()],
-          "messages": [{"role": "system", "content": "A"}, {"role": "system", "content": "B"}, HELLO]},
-        {"cache_control": CACHED, "system": [text("A"), {**text("B"), "cache_control": CACHED}],
+          "messages": [{"role": "system", "content": "A"}, {"role": "system", "content": LONG}, HELLO]},
+        {"cache_control": CACHED, "system": [text("A"), {**text(LONG), "cache_control": CACHED}],
          "tools": [{"name": "f", "input_schema": OBJECT}]}),
+    (27, {"tools": [tool(description=LONG)]},
+        {"cache_control": CACHED,
+         "tools": [{"name": "f", "description": LONG, "input_schema": OBJECT, "cache_control": CACHED}]}),
+    (27, {"messages": [{"role": "system", "content": "A"}, HELLO]}, {"cache_control": ABSENT, "system": [text("A")]}),
+    (27, {"messages": [{"role": "system", "content": LONG}, HELLO], "prompt_caching": False},
+        {"cache_control": ABSENT, "system": [text(LONG)]}),
     (28, {"messages": [user(text("See"), IMAGE)]},
         turns([text("See"), PICTURE])),
 ]  # fmt: skip
