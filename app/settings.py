@@ -39,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set; docs/settings.md explains each."""
 
     api_keys: Mapping[str, str]
+    allow_anonymous: bool
     openai_api_key: str | None
     openai_base_url: str | None
     anthropic_api_key: str | None
@@ -61,11 +62,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
         values = _environment(env)
-        config_path, allow_anonymous = values.pop("config_path"), values.pop("allow_anonymous")
+        config_path = values.pop("config_path")
         wrong_in_file: list[str] = []
         config = _config(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
         wrong = _wrong_in(env)
-        if not (values["api_keys"] or allow_anonymous or "API_KEYS" in wrong):
+        if not (values["api_keys"] or values["allow_anonymous"] or "API_KEYS" in wrong):
             wrong["API_KEYS"] = (
                 "not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
                 "or set ALLOW_ANONYMOUS=true to let anybody in who can reach the server."

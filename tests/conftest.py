@@ -71,6 +71,14 @@ max_tokens = 77
 [routes.fallback]
 targets = ["down/any", "openai/gpt-fallback", "anthropic/claude-fallback"]
 
+[routes.hearing]
+targets = ["anthropic/claude-haiku-4-5", "openai/gpt-4.1"]
+
+[routes.thinking]
+target = "anthropic/claude-thinking"
+reasoning_content = true
+prompt_caching = false
+
 [routes.unreachable]
 target = "down/any"
 
@@ -83,7 +91,7 @@ base_url = "http://127.0.0.1:9/v1"
 api_key_env = "UNKEYED_KEY"
 """ + "".join(
     f'\n[routes.function-{name}]\ntarget = "function:my_agent:{name}"\n'
-    for name in ("answer", "whole", "events", "failing", "odd", "forever")
+    for name in ("answer", "whole", "events", "failing", "odd", "forever", "half", "unnamed")
 )
 
 

@@ -1,10 +1,10 @@
 """Who may call: API keys in any of three headers, compared in constant time. A view that says nothing needs a key."""
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, request
 
 from app.domain.errors import InvalidKey
 
@@ -29,23 +29,20 @@ def keyed(view: View) -> View:
 def require_key() -> None:
     """Refuse a request for a view that is not public without a good key; raises InvalidKey."""
     view = current_app.view_functions.get(request.endpoint or "")
-    keys: Mapping[str, str] = current_app.config["API_KEYS"]
-    if view is None or getattr(view, "auth", "keyed") == "public" or not keys:
+    if view is None or getattr(view, "auth", "keyed") == "public":
         return
-    g.key_name = key_name(keys, [request.headers.get(header, "") for header in HEADERS])
-    if g.key_name is None:
+    keys: Collection[str] = current_app.config["API_KEYS"]
+    if not keys and current_app.config["ALLOW_ANONYMOUS"]:
+        return
+    if not has_key(keys, [request.headers.get(header, "") for header in HEADERS]):
         raise InvalidKey
 
 
-def key_name(keys: Mapping[str, str], sent: Iterable[str]) -> str | None:
-    """Return the name of the key that one of the sent values is, or None; every key is compared, whichever fits."""
+def has_key(keys: Collection[str], sent: Iterable[str]) -> bool:
+    """Whether one of the sent values is one of the keys; every pair is compared, whichever fits."""
     candidates = [_without_scheme(value).encode("utf-8", "surrogatepass") for value in sent]
-    found = None
-    for name, key in keys.items():
-        for candidate in candidates:
-            if hmac.compare_digest(candidate, key.encode()):
-                found = name
-    return found
+    matches = [hmac.compare_digest(candidate, key.encode()) for key in keys for candidate in candidates]
+    return any(matches)
 
 
 def _without_scheme(value: str) -> str:
@@ -53,7 +50,8 @@ def _without_scheme(value: str) -> str:
     return rest.strip() if scheme.lower() == "bearer" else value.strip()
 
 
-def init_app(app: Flask, keys: Mapping[str, str]) -> None:
-    """Check the key before every view."""
+def init_app(app: Flask, keys: Collection[str], *, allow_anonymous: bool) -> None:
+    """Check the key before every view. Without keys nobody is let in, unless anonymous use is asked for by name."""
     app.config["API_KEYS"] = keys
+    app.config["ALLOW_ANONYMOUS"] = allow_anonymous
     app.before_request(require_key)

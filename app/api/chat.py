@@ -11,8 +11,15 @@ from flask import Blueprint, Response, current_app, request
 from app.api.auth import keyed
 from app.api.caller import CallerWatch
 from app.api.completion import fold
-from app.api.sse import ChunkEncoder
-from app.domain.errors import CallerGone, InvalidRequest, RequestTooLarge, UnsupportedMediaType
+from app.api.sse import ChunkEncoder, error_event
+from app.domain.errors import (
+    CallerGone,
+    GlottisError,
+    InvalidRequest,
+    RequestTooLarge,
+    UnsupportedMediaType,
+    unforeseen,
+)
 from app.domain.request import TurnRequest
 from app.engine.turn import Desk, Turn
 from app.schemas.chat import load_request
@@ -59,6 +66,10 @@ class AnswerStream:
             yield from self._encoder.stream(self._turn.events())
         except CallerGone as gone:
             self._turn.close(gone)  # nobody is left to tell
+        except Exception as error:
+            fault = unforeseen(error)
+            self._turn.close(fault)
+            yield error_event(fault)
 
     def close(self) -> None:
         """End the turn; may be called again."""
@@ -69,14 +80,17 @@ class AnswerStream:
 def _whole(turn: Turn, watch: CallerWatch, completion_id: str, created: int) -> Response:
     error: BaseException | None = None
     try:
-        answer = fold(turn.events(), completion_id, created, turn.request)
-    except BaseException as raised:
-        error = raised
+        answer = msgspec.json.encode(fold(turn.events(), completion_id, created, turn.request))
+    except Exception as raised:
+        error = raised if isinstance(raised, GlottisError) else unforeseen(raised)
+        raise error from raised
+    except BaseException as gone:
+        error = gone
         raise
     finally:
         watch.stop()
         turn.close(error)
-    return Response(msgspec.json.encode(answer), content_type="application/json")
+    return Response(answer, content_type="application/json")
 
 
 def _read_request() -> TurnRequest:
@@ -95,7 +109,7 @@ def _read_request() -> TurnRequest:
 
 def _body() -> bytes:
     body = request.get_data(cache=False)
-    # A chunked body that is too long is cut off at the limit, without an error.
+    # A chunked body that is too long is cut off at the limit, without an error; one of exactly that length goes too.
     if request.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestTooLarge("The request body is larger than this server takes.")
     return body

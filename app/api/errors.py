@@ -6,12 +6,14 @@ import math
 import msgspec
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException
 
 from app.api.sse import error_object
 from app.api.worker import malformed
 from app.domain import errors
 from app.telemetry.logs import log
+
+LONGEST_PATH = 200
 
 HTTP_ERRORS: dict[int, tuple[type[errors.RequestError], str]] = {
     404: (errors.PathNotFound, "Unknown path: {method} {path}. Chat is at /v1/chat/completions."),
@@ -47,11 +49,11 @@ def _glottis_error(error: errors.GlottisError) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
-    kind, message = HTTP_ERRORS.get(status, (errors.InvalidRequest, error.description or error.name))
     if status >= 500:
         return _unforeseen(error)
-    text = message.format(method=request.method, path=request.path) if isinstance(error, NotFound) else message
-    response = _glottis_error(kind(text.format(method=request.method, path=request.path)))
+    kind, message = HTTP_ERRORS.get(status, (errors.InvalidRequest, "The request is not valid."))
+    # Only our own words are a template: a path may hold braces too.
+    response = _glottis_error(kind(message.format(method=request.method, path=request.path[:LONGEST_PATH])))
     response.status_code = status
     if valid_methods := getattr(error, "valid_methods", None):
         response.headers["Allow"] = ", ".join(valid_methods)

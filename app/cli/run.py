@@ -3,13 +3,15 @@
 import os
 import sys
 
+from dotenv import dotenv_values
+
 HOST = "127.0.0.1"
 
 BANNER = """
 Glottis on http://{host}:{port}. In another terminal:
 
   curl -N http://{host}:{port}/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{{"model": "glottis", "stream": true, "messages": [{{"role": "user", "content": "Say hello."}}]}}'
+{key}    -d '{{"model": "glottis", "stream": true, "messages": [{{"role": "user", "content": "Say hello."}}]}}'
 
 Ctrl-C stops it.
 """
@@ -19,10 +21,16 @@ def main() -> None:
     """Become gunicorn, bound to loopback; nobody else can reach it, so callers need no key unless API_KEYS is set."""
     port = os.environ.setdefault("PORT", "8000")
     os.environ.setdefault("ALLOW_ANONYMOUS", "true")
-    sys.stdout.write(BANNER.format(host=HOST, port=port))
+    sys.stdout.write(BANNER.format(host=HOST, port=port, key=_key_line()))
     sys.stdout.flush()
     command = [sys.executable, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "wsgi:app"]
     os.execv(command[0], command)  # noqa: S606 (this is what it is for)
+
+
+def _key_line() -> str:
+    """Return the line of the command that sends a caller's key, if callers need one."""
+    keys = os.environ.get("API_KEYS") or dotenv_values(os.environ.get("GLOTTIS_DOTENV", ".env")).get("API_KEYS")
+    return "    -H 'Authorization: Bearer ONE-OF-YOUR-API_KEYS' \\\n" if keys else ""
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@
     │   ├── ProviderModelNotFound      404     invalid_request_error   model_not_found
     │   ├── ProviderRequestTooLarge    413     invalid_request_error   request_too_large
     │   ├── ProviderRequestRefused     400     invalid_request_error   (as the provider said)
-    │   │   └── ContextTooLong         400     invalid_request_error   context_length_exceeded
+    │   │   ├── ContextTooLong         400     invalid_request_error   context_length_exceeded
+    │   │   └── ContentNotTaken        400     invalid_request_error   content_not_supported
     │   └── FunctionFailed             502     server_error            function_failed
     └── InternalError                  500     server_error            internal_error
 
@@ -245,6 +246,13 @@ class ContextTooLong(ProviderRequestRefused):
 
     default_code = "context_length_exceeded"
     default_message = "The conversation is too long for this model."
+
+
+class ContentNotTaken(ProviderRequestRefused):
+    """The provider has no words for what the request holds, such as audio; another may have."""
+
+    default_code = "content_not_supported"
+    default_message = "The model's provider does not take this content."
 
 
 class FunctionFailed(ProviderError):

@@ -85,4 +85,4 @@ def text_of(content: Content) -> str:
     """The text of a message's content, whichever of its three forms it has; parts are joined by a line break."""
     if content is None or isinstance(content, str):
         return content or ""
-    return "\n".join(part["text"] for part in content if part.get("type") == "text")
+    return "\n".join(str(part.get("text") or "") for part in content if part.get("type") == "text")

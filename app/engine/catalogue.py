@@ -6,8 +6,17 @@ from collections.abc import Iterable, Mapping
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from app.domain.errors import GlottisError, InternalError, ProviderModelNotFound, ProviderNotConfigured, ProviderTimeout
+from app.domain.config import Target
+from app.domain.errors import (
+    GlottisError,
+    InternalError,
+    ModelNotFound,
+    ProviderModelNotFound,
+    ProviderNotConfigured,
+    ProviderTimeout,
+)
 from app.domain.ports import Model, Provider
+from app.engine.routing import Router
 
 FRESH_S = 60.0
 ASK_AGAIN_S = 2.0
@@ -23,11 +32,11 @@ PATIENCE_S = 3.5
 class Catalogue:
     """The routes' names, and each provider's models as it reports them; one that is down does not fail the list."""
 
-    def __init__(self, providers: Mapping[str, Provider], routes: Iterable[str], unprefixed: Iterable[str]) -> None:
-        """`unprefixed` names the providers whose models go by their bare names; the others' by `provider/model`."""
+    def __init__(self, providers: Mapping[str, Provider], routes: Iterable[str], router: Router) -> None:
+        """A model goes by its bare name where that leads to it, else by `provider/model`."""
         self._providers = providers
+        self._router = router
         self._routes = [Model(name, owned_by="glottis") for name in routes]
-        self._unprefixed = frozenset(unprefixed)
         self._models: dict[str, list[Model]] = {}
         self._failures: dict[str, GlottisError] = {}
         self._fresh_until = float("-inf")
@@ -37,7 +46,8 @@ class Catalogue:
         """Return the routes and all models that are known; may block for PATIENCE_S."""
         self._refresh()
         listed = {model.id: model for models in self._models.values() for model in models}
-        return list(({model.id: model for model in self._routes} | listed).values())
+        routes = {model.id: model for model in self._routes}
+        return list((routes | listed | routes).values())
 
     def failures(self) -> dict[str, str | None]:
         """Return each provider's name with the reason why it cannot be used, None if it can; may block likewise.
@@ -73,8 +83,17 @@ class Catalogue:
             self._failures[name] = answer
             return
         self._failures.pop(name, None)
-        prefix = "" if name in self._unprefixed else f"{name}/"
-        self._models[name] = [Model(prefix + model.id, model.created, model.owned_by) for model in answer]
+        self._models[name] = [
+            Model(self._public_name(name, model.id), model.created, model.owned_by) for model in answer
+        ]
+
+    def _public_name(self, provider: str, model: str) -> str:
+        target = Target(provider, model)
+        try:
+            leads_there = self._router.resolve(model).targets == [target]
+        except ModelNotFound:
+            leads_there = False
+        return model if leads_there else str(target)
 
 
 def _ask(provider: Provider) -> list[Model] | GlottisError:

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from app.domain.config import Route, Target
-from app.domain.errors import ContextTooLong, ProviderBroken, ProviderError, ProviderRequestRefused
+from app.domain.errors import ContentNotTaken, ContextTooLong, ProviderBroken, ProviderError, ProviderRequestRefused
 from app.domain.events import Event, Events, Finish, is_speakable
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest
@@ -64,7 +64,7 @@ def race(request: TurnRequest, route: Route, providers: Mapping[str, Provider], 
     """Return the first attempt that speaks; `past` takes those that failed before it.
 
     Raises the last target's ProviderError when none does, and at once when the request itself was refused: another
-    target is asked only if the conversation was too long for this one.
+    target is asked only if the conversation was too long for this one, or held what it cannot take.
     """
     failure: ProviderError | None = None
     for target in route.targets:
@@ -73,7 +73,7 @@ def race(request: TurnRequest, route: Route, providers: Mapping[str, Provider], 
             attempt.listen()
         except ProviderError as error:
             past.append(attempt.record(error))
-            if isinstance(error, ProviderRequestRefused) and not isinstance(error, ContextTooLong):
+            if isinstance(error, ProviderRequestRefused) and not isinstance(error, ContextTooLong | ContentNotTaken):
                 raise
             failure = error
         except BaseException as error:

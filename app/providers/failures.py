@@ -43,9 +43,6 @@ _SECRETS = re.compile(
     r"(?<![a-z0-9])(?:(?:sk|pk|gsk|csk|xai|key|hf|fw|pplx|nvapi)[-_]|AIza)[\w*.-]{4,}|\bBearer\s+\S+", re.IGNORECASE
 )
 _ADDRESSES = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
-_QUOTED = re.compile(r"""(["'`])(?:(?!\1).)*\s(?:(?!\1).)*\1""")
-"""Quoted words, as against a quoted name of a field: what a caller said, which is not logged."""
-
 _LONGEST_MESSAGE = 600
 
 
@@ -68,7 +65,8 @@ def from_status(
         told if callers_fault and told and not is_page else None,
         param=param if callers_fault else None,
         code=code if kind is errors.ProviderRequestRefused else None,
-        detail=_QUOTED.sub("'...'", told),
+        # A refusal may quote what was said: the log gets no word of it.
+        detail=f"code {code}, param {param}" if callers_fault else told,
         retry_after_s=retry_after_s(headers or {}),
         upstream_status=status,
     )

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from app.domain.errors import FunctionFailed, GlottisError, place_of
-from app.domain.events import Event, Events, Finish, Text, ToolCall
+from app.domain.events import Event, Events, Finish, Text, ToolCall, Usage
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
+from app.providers.calls import ToolCalls
 
 Function = Callable[[TurnRequest], str | Iterable[str | Event]]
 
@@ -38,23 +39,19 @@ class FunctionProvider:
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn with what the function yields; see domain.ports.Provider.
 
-        Strings are spoken, events are taken as they are, a string that is returned is the whole answer. Without a
-        Finish of its own the answer ends when the function does.
+        Strings are spoken, events are taken as they are, a string that is returned is the whole answer. A tool call
+        may leave out its id. Without a Finish of its own the answer ends when the function does.
         """
-        finish = Finish("stop")
+        calls = ToolCalls()
+        finish: Finish | None = None
         answer: Any = None
         try:
             answer = self._functions[model](request)
             for piece in [answer] if isinstance(answer, str) else answer:
-                event = Text(piece) if isinstance(piece, str) else piece
+                event = _event(piece, model, calls)
                 if isinstance(event, Finish):
                     finish = event
-                    continue
-                if isinstance(event, ToolCall):
-                    finish = Finish("tool_calls")
-                if not isinstance(event, Event):
-                    raise FunctionFailed(detail=f"{model} yielded {type(piece).__name__}, neither text nor an event")
-                if event != Text(""):
+                elif event is not None and (finish is None or isinstance(event, Usage)):
                     yield event
         except GlottisError:
             raise
@@ -66,8 +63,21 @@ class FunctionProvider:
                 # Whoever closes an answer wants to hear no more of it, errors neither.
                 with contextlib.suppress(Exception):
                     answer.close()
-        yield finish
+        yield from calls.finish()
+        yield finish or Finish("tool_calls" if calls else "stop")
 
     def models(self) -> list[Model]:
         """Functions are offered under the names of their routes alone."""
         return []
+
+
+def _event(piece: Any, model: str, calls: ToolCalls) -> Event | None:
+    """Return what a function yielded as an event, None where it says nothing; raises FunctionFailed for all else."""
+    if isinstance(piece, str):
+        piece.encode()  # half a character cannot be sent
+        return Text(piece) if piece else None
+    if isinstance(piece, ToolCall):
+        return calls.piece(piece.index, piece.id, piece.name, piece.arguments)
+    if not isinstance(piece, Event):
+        raise FunctionFailed(detail=f"{model} yielded {type(piece).__name__}, neither text nor an event")
+    return piece

@@ -26,7 +26,7 @@ def _openai(name: str, vendor: Vendor, budget: Budget) -> Provider:
 def _anthropic(name: str, vendor: Vendor, budget: Budget) -> Provider:
     return AnthropicProvider(
         name,
-        api_key=vendor.api_key or "none",
+        api_key=vendor.api_key,
         base_url=vendor.base_url,
         connect_s=budget.connect_s,
         idle_s=budget.idle_s,

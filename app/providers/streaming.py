@@ -60,9 +60,10 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, name_e
                 for payload in decoder.flush():
                     yield from reader.read(payload)
             yield from reader.finish()
-            body.drain()
     finally:
         if body is not None:
+            if reader.done:
+                body.drain()
             body.close()
 
 

@@ -16,6 +16,7 @@ the request is sent, before a byte of the answer, is replaced by a new one, once
 """
 
 import contextlib
+import functools
 import socket
 import ssl
 import time
@@ -178,7 +179,7 @@ class Transport(httpx2.BaseTransport):
     """Sends requests for an httpx2.Client. One per provider and process; safe for threads and greenlets."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._ssl_context = ssl_context
+        self._ssl_context = ssl_context or default_ssl_context()
         self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -233,7 +234,6 @@ class Transport(httpx2.BaseTransport):
     def _connect(self, origin: Origin, timeout: Mapping[str, float | None]) -> Connection:
         connect_s = timeout.get("connect")
         if origin.scheme == "https":
-            self._ssl_context = self._ssl_context or httpx2.create_ssl_context()
             opener: HTTPConnection = HTTPSConnection(
                 origin.host, origin.port, timeout=connect_s, ssl_context=self._ssl_context
             )
@@ -279,6 +279,12 @@ def _connect_failure(error: BaseException) -> BaseException:
     if isinstance(error, HTTPError | OSError):
         return httpx2.ConnectError(f"no connection: {type(error).__name__}")
     return error
+
+
+@functools.cache
+def default_ssl_context() -> ssl.SSLContext:
+    """Return the context that all share; loading the certificates takes 70 ms or more, which no caller should wait."""
+    return httpx2.create_ssl_context()
 
 
 def head_of(request: httpx2.Request) -> bytes:

@@ -78,6 +78,7 @@ class AnswerMessageSchema(AnswerSchema):
     content = fields.String(required=True, allow_none=True)
     refusal = fields.String(required=True, allow_none=True)
     tool_calls = fields.List(fields.Nested(ToolCallSchema))
+    reasoning_content = fields.String(metadata={"description": "Where the route asks for it."})
 
 
 class ChoiceSchema(AnswerSchema):
@@ -125,6 +126,7 @@ class DeltaSchema(AnswerSchema):
     content = fields.String()
     refusal = fields.String(allow_none=True)
     tool_calls = fields.List(fields.Nested(ToolCallPieceSchema))
+    reasoning_content = fields.String(metadata={"description": "Where the route asks for it."})
 
 
 class ChunkChoiceSchema(AnswerSchema):

@@ -6,8 +6,9 @@ Source: OpenAI's API reference, chat completions, as the openai SDK 3.54 types i
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
+from app.domain.request import JSON
 from app.schemas.fields import Flag, Map, Number, Object, OneOf, Stop, Tokens, Whole
 
 
@@ -17,6 +18,47 @@ class Metadata(Object):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         metadata: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)
         return metadata if all(isinstance(text, str) for text in metadata.values()) else None
+
+
+class ResponseFormat(Object):
+    """OpenAI's response_format; where it is a schema, the schema has a name."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(("text", "json_object", "json_schema"), **kwargs)
+
+    def json_schema(self) -> JSON:
+        """A type alone, or with a schema."""
+        properties = {
+            "name": {"type": "string"},
+            "description": {"type": ["string", "null"]},
+            "schema": {"type": ["object", "null"]},
+            "strict": {"type": ["boolean", "null"]},
+        }
+        named = {"type": "object", "required": ["name"], "properties": properties}
+        without = {"type": "object", "required": ["type"], "properties": {"type": {"enum": ["text", "json_object"]}}}
+        with_schema = {"type": {"const": "json_schema"}, "json_schema": named}
+        return {"anyOf": [without, {"type": "object", "required": ["type", "json_schema"], "properties": with_schema}]}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        chosen: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)
+        if chosen["type"] == "json_schema":
+            _check_schema(chosen.get("json_schema"))
+        return chosen
+
+
+def _check_schema(named: Any) -> None:
+    if not isinstance(named, dict) or not isinstance(named.get("name"), str):
+        raise ValidationError({"json_schema": ["Expected an object with a name."]})
+    for field, (expected, words) in _SCHEMA_FIELDS.items():
+        if not isinstance(named.get(field), expected | None):
+            raise ValidationError({"json_schema": {field: [f"Expected {words}."]}})
+
+
+_SCHEMA_FIELDS: dict[str, tuple[type[Any], str]] = {
+    "description": (str, "a string"),
+    "schema": (dict, "an object"),
+    "strict": (bool, "true or false"),
+}
 
 
 class ParamsSchema(Schema):
@@ -35,7 +77,7 @@ class ParamsSchema(Schema):
     logprobs = Flag(allow_none=True)
     top_logprobs = Whole(0, 20, allow_none=True)
     logit_bias = Map(keys=fields.String(), values=Number(-100, 100), allow_none=True)
-    response_format = Object(("text", "json_object", "json_schema"), allow_none=True)
+    response_format = ResponseFormat(allow_none=True)
     parallel_tool_calls = Flag(allow_none=True)
     service_tier = fields.String(allow_none=True)
     store = Flag(allow_none=True)

@@ -158,6 +158,49 @@ def test_a_function_is_a_model(gateway: Gateway) -> None:
     assert choice["finish_reason"] == "tool_calls"
 
 
+def test_a_functions_tool_call_is_made_whole(gateway: Gateway) -> None:
+    """A call without an id gets one, without arguments an empty object; what comes after the finish is not heard."""
+    choice = chat(gateway, "function-unnamed").json["choices"][0]
+    [call] = choice["message"]["tool_calls"]
+    assert call["id"].startswith("call_")
+    assert call["function"] == {"name": "end_call", "arguments": "{}"}
+    assert (choice["message"]["content"], choice["finish_reason"]) == (None, "tool_calls")
+
+
+def test_what_one_provider_cannot_take_the_next_may(gateway: Gateway) -> None:
+    """Audio has no place in Anthropic's API: the route's next target is asked."""
+    audio = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "hello"}, audio]}]
+    assert chat(gateway, "hearing", messages=messages).status == 200
+    refused = chat(gateway, "claude-haiku-4-5", messages=messages)
+    assert (refused.status, refused.json["error"]["code"]) == (400, "content_not_supported")
+
+
+def test_thinking_is_shown_only_where_a_route_wants_it(gateway: Gateway, anthropic_upstream: AnthropicUpstream) -> None:
+    """Reasoning is never in content; a route may ask for it as reasoning_content, streamed and not."""
+    blocks = [anthropic_script.thinking_block(["Let me ", "think."]), anthropic_script.text_block(["Hello."])]
+    anthropic_upstream.answers["claude-thinking"] = anthropic_script.Message(blocks=blocks)
+    for stream in (True, False):
+        shown, hidden = chat(gateway, "thinking", stream=stream), chat(gateway, "claude-thinking", stream=stream)
+        assert (shown.text, hidden.text) == ("Hello.", "Hello.")
+        assert b"reasoning_content" not in hidden.body
+    assert shown.json["choices"][0]["message"]["reasoning_content"] == "Let me think."
+
+
+def test_turn_two_sends_the_prefix_of_turn_one(gateway: Gateway, anthropic_upstream: AnthropicUpstream) -> None:
+    """System prompt and tools are cached by default, and the next turn's bytes begin as this one's did."""
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in ("a", "b")]
+    history = [{"role": "system", "content": "Be brief. " * 2000}, {"role": "user", "content": "one"}]
+    chat(gateway, "claude-haiku-4-5", messages=history, tools=tools)
+    first = anthropic_upstream.requests[-1].json
+    history += [{"role": "assistant", "content": "You said: one"}, {"role": "user", "content": "two"}]
+    chat(gateway, "claude-haiku-4-5", messages=history, tools=tools)
+    second = anthropic_upstream.requests[-1].json
+    assert json.dumps([first["tools"], first["system"]]) == json.dumps([second["tools"], second["system"]])
+    assert json.dumps(second["messages"]).startswith(json.dumps(first["messages"])[:-1])
+    assert first["system"][-1]["cache_control"] == first["cache_control"] == {"type": "ephemeral"}
+
+
 def test_unicode_split_across_packets_stays_whole(gateway: Gateway, openai_upstream: OpenAIUpstream) -> None:
     """Characters whose bytes arrive in different packets are not broken."""
     words = "Grüße, 你好, 👋🏽"

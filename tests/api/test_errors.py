@@ -189,6 +189,8 @@ def test_a_function_that_fails_is_told_without_its_words(gateway: Gateway) -> No
     assert reply.events[-1]["error"]["code"] == "function_failed"
     assert_error(chat(gateway, "function-failing"), 502, "function_failed")
     assert_error(chat(gateway, "function-odd"), 502, "function_failed")
+    assert_error(chat(gateway, "function-half"), 502, "function_failed")
+    assert_error(chat(gateway, "function-half", stream=True), 502, "function_failed")
     assert "secret-of-the-function" not in gateway.output
     assert "my_agent.py:" in gateway.output
 

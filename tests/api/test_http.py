@@ -48,6 +48,7 @@ REQUESTS: dict[str, tuple[bytes, int, str | None]] = {
     "an expectation": (POST + JSON + b"Expect: nonsense\r\nContent-Length: 2\r\n\r\n{}", 417, None),
     "a path of no encoding": (get(b"", b"/%ff%fe"), 404, None),
     "a method nobody knows": (POST.replace(b"POST", b"BREW", 1) + END, 405, None),
+    "a path with a format string": (get(b"", b"/%7Bpath.__class__%7D/%7Bx%7D/%7Bpath:%3E900000000%7D"), 404, None),
     "CONNECT": (b"CONNECT x:443 HTTP/1.1\r\n\r\n", 404, None),
     "no content type": (post(b"{}", b""), 415, None),
     "another content type": (post(b"{}", b"Content-Type: text/plain\r\n"), 415, None),

@@ -11,6 +11,7 @@ from app.domain import errors
 from app.domain.ports import Model
 from app.engine import catalogue
 from app.engine.catalogue import Catalogue
+from app.engine.routing import Router
 
 GPT = Model("gpt-5.4-mini", 1_700_000_000, "openai")
 LLAMA = Model("llama", 0, "meta")
@@ -28,8 +29,9 @@ def failing(name: str, error: BaseException) -> ScriptedProvider:
 
 
 def join(*providers: ScriptedProvider, routes: tuple[str, ...] = ()) -> Catalogue:
-    """Make a catalogue in which only openai's models go by their bare names."""
-    return Catalogue({each.name: each for each in providers}, routes, ["openai"])
+    """Make a catalogue of these providers, all of them configured."""
+    names = {each.name for each in providers}
+    return Catalogue({each.name: each for each in providers}, routes, Router({}, names, names, None))
 
 
 def test_routes_and_models() -> None:
@@ -130,5 +132,5 @@ def test_what_was_known_is_kept_while_a_provider_is_down(monkeypatch: pytest.Mon
     assert listed.models() == [GPT]
     assert listed.failures() == {"openai": errors.ProviderUnreachable.default_message}
     openai.offers = [LLAMA]
-    assert listed.models() == [LLAMA]
+    assert [model.id for model in listed.models()] == ["openai/llama"]
     assert listed.failures() == {"openai": None}

@@ -37,6 +37,18 @@ def odd(request: TurnRequest) -> Iterator[int]:
     yield 42
 
 
+def half(request: TurnRequest) -> Iterator[str]:
+    """Yield half a character, which cannot be sent."""
+    yield "\ud83d"
+
+
+def unnamed(request: TurnRequest) -> Iterator[Event]:
+    """Call a tool without an id, say when it is over, and go on."""
+    yield ToolCall(0, name="end_call")
+    yield Finish("tool_calls")
+    yield Text("unheard")
+
+
 def forever(request: TurnRequest) -> Iterator[str]:
     """Say something, then nothing, until the caller goes."""
     yield "wait"

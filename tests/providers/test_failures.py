@@ -18,7 +18,8 @@ def test_every_status_is_a_provider_error(status: int) -> None:
     """No status escapes: those that the table does not name are a plain ProviderError."""
     error = failures.from_status(status, "words")
     assert type(error) is failures.STATUSES.get(status, errors.ProviderError)
-    assert (error.upstream_status, error.detail) == (status, "words")
+    assert error.upstream_status == status
+    assert "words" in (error.message if error.status in (400, 413) else error.detail or "")
 
 
 @pytest.mark.parametrize(
@@ -118,9 +119,6 @@ def test_words_are_left_as_they_are() -> None:
     assert failures.scrubbed(message) == message
 
 
-HOUR = email.utils.formatdate(time.time() + 3600, usegmt=True)
-
-
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -137,7 +135,6 @@ HOUR = email.utils.formatdate(time.time() + 3600, usegmt=True)
         ({"retry-after-ms": "250"}, 0.25),
         ({"retry-after-ms": "250", "retry-after": "20"}, 0.25),
         ({"retry-after-ms": "x", "retry-after": "20"}, 20.0),
-        ({"retry-after": HOUR}, 3600.0),
         ({"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0.0),
         ({"retry-after": "Sunday, 06-Nov-94 08:49:37 GMT"}, 0.0),
         ({"retry-after": "Sun Nov  6 08:49:37 1994"}, 0.0),
@@ -149,6 +146,12 @@ def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> Non
     """Milliseconds, seconds, and the three forms of dates of RFC 9110; what makes no sense asks for nothing."""
     found = failures.retry_after_s(httpx2.Headers(headers))
     assert found == (seconds if seconds is None else pytest.approx(seconds, abs=120 if seconds > 100 else 0))
+
+
+def test_how_long_to_wait_until_a_date() -> None:
+    """A date is turned into the seconds until then."""
+    in_an_hour = email.utils.formatdate(time.time() + 3600, usegmt=True)
+    assert failures.retry_after_s({"retry-after": in_an_hour}) == pytest.approx(3600, abs=60)
 
 
 @given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text(max_size=40)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app.providers.transport import Transport
+from app.providers.transport import Transport, default_ssl_context
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl program makes the certificates")
@@ -114,7 +114,8 @@ def test_a_known_certificate_is_accepted(good: Path) -> None:
 def test_an_authority_of_the_environment(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SSL_CERT_FILE names a company's own authority."""
     monkeypatch.setenv("SSL_CERT_FILE", str(good))
-    with server(good, OK) as (port, _), httpx2.Client(transport=Transport(), timeout=2.0) as client:
+    transport = Transport(default_ssl_context.__wrapped__())  # as it is made when a server boots
+    with server(good, OK) as (port, _), httpx2.Client(transport=transport, timeout=2.0) as client:
         assert client.get(f"https://127.0.0.1:{port}/").content == b"ok"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from marshmallow import ValidationError, fields
 
-from app.schemas.fields import Flag, Map, Number, Object, OneOf, Stop, Tokens, Whole
+from app.schemas.fields import Flag, Map, Number, Object, OneOf, Only, Stop, Tokens, Whole
 
 TAKEN: list[tuple[fields.Field[Any], Any, Any]] = [
     (Number(0, 2), 0, 0),
@@ -27,6 +27,8 @@ TAKEN: list[tuple[fields.Field[Any], Any, Any]] = [
     (Stop(), ["a", "b", "c", "d"], ["a", "b", "c", "d"]),
     (Stop(), [], []),
     (OneOf("low", "high"), "low", "low"),
+    (Only(1, error="one"), 1.0, 1),
+    (Only([], error="none"), None, None),
     (Map(keys=fields.String(), values=Whole()), {"a": 1}, {"a": 1}),
 ]
 
@@ -59,6 +61,9 @@ REFUSED: list[tuple[fields.Field[Any], Any, str]] = [
     (Stop(), 1, "string"),
     (OneOf("low", "high"), "medium", "low, high"),
     (OneOf("low", "high"), ["low"], "string"),
+    (Only(1, error="one alone"), True, "one alone"),
+    (Only([], error="no list"), [1], "no list"),
+    (Only(None, error="nothing"), {}, "nothing"),
     (Map(keys=fields.String(), values=Whole()), [], "object"),
     (Map(keys=fields.String(), values=Whole()), {"a": 1, "b": "x"}, "'b'"),
 ]

@@ -72,6 +72,24 @@ def test_set_params(loaded: dict[str, Any], params: dict[str, Any]) -> None:
     assert set_params(loaded) == params
 
 
+NAMED = {"name": "n", "schema": {"type": "object"}, "strict": True, "description": "d"}
+
+
+@pytest.mark.parametrize("named", [{"name": "n"}, NAMED, {"name": "n", "schema": None, "strict": None}])
+def test_a_schema_may_be_asked_for(named: dict[str, Any]) -> None:
+    """A response_format with a named schema is passed on as it came."""
+    asked = {"response_format": {"type": "json_schema", "json_schema": named}}
+    assert set_params(SCHEMA.load(asked)) == asked
+
+
+@pytest.mark.parametrize("named", [None, 5, {}, {"name": 5}, *({**NAMED, name: 5} for name in NAMED)])
+def test_a_schema_that_is_none_is_refused(named: Any) -> None:
+    """What no provider could make sense of is refused here, with the field's place."""
+    with pytest.raises(ValidationError) as caught:
+        SCHEMA.load({"response_format": {"type": "json_schema", "json_schema": named}})
+    assert "json_schema" in caught.value.messages["response_format"]
+
+
 def _words(annotation: Any) -> list[str]:
     """Every string in the annotation's literals, however deep they stand."""
     return [word for each in get_args(annotation) for word in ([each] if isinstance(each, str) else _words(each))]

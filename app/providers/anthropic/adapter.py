@@ -31,7 +31,9 @@ MODELS_TIMEOUT_S = 3.0
 class AnthropicProvider:
     """Anthropic, or a server that speaks its Messages API."""
 
-    def __init__(self, name: str, *, api_key: str, base_url: str | None, connect_s: float, idle_s: float) -> None:
+    def __init__(
+        self, name: str, *, api_key: str | None, base_url: str | None, connect_s: float, idle_s: float
+    ) -> None:
         """Make what this provider needs once in a process.
 
         `connect_s` bounds connecting, `idle_s` any silence of the server afterwards.
@@ -41,7 +43,7 @@ class AnthropicProvider:
 
         def client(http_client: httpx2.Client) -> anthropic.Anthropic:
             return anthropic.Anthropic(
-                api_key=api_key,
+                api_key=api_key or "none",
                 base_url=base_url or ANTHROPIC_URL,
                 default_headers={"Accept-Encoding": "identity"},
                 http_client=http_client,
@@ -51,9 +53,10 @@ class AnthropicProvider:
 
         transport = Transport()
         timeout = httpx2.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None)
-        self._post = SignedPost(
-            transport, client, "/v1/messages", {"headers": {"Accept": "text/event-stream"}}, timeout
-        )
+        # As in the openai adapter: a server without a key gets no Authorization header.
+        self._unsigned: dict[str, Any] = {} if api_key else {"Authorization": anthropic.omit}
+        options = {"headers": {"Accept": "text/event-stream", **self._unsigned}, "timeout": timeout}
+        self._post = SignedPost(transport, client, "/v1/messages", options, timeout)
         self._client = client(httpx2.Client(transport=transport))
 
     def stream(self, request: TurnRequest, model: str) -> Events:
@@ -69,7 +72,7 @@ class AnthropicProvider:
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""
-        options: Any = {"timeout": MODELS_TIMEOUT_S, "params": {"limit": 1000}}
+        options: Any = {"timeout": MODELS_TIMEOUT_S, "params": {"limit": 1000}, "headers": self._unsigned}
         with naming(name_error):
             response = self._client.get("/v1/models", cast_to=httpx2.Response, options=options)
         try:

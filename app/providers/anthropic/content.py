@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from app.domain.errors import InvalidRequest
+from app.domain.errors import ContentNotTaken
 from app.domain.request import JSON, Content, Message, MessageToolCall, text_of
 from app.providers.anthropic.names import UniqueIds, fitting
 
@@ -38,7 +38,7 @@ def to_system(messages: list[Message]) -> tuple[list[JSON], list[Message]]:
 def to_turns(messages: list[Message], *, first_index: int = 0, prefill: bool = False) -> list[JSON]:
     """Return the conversation as alternating turns that end with the user's, unless the model takes a prefill.
 
-    `first_index` is the first message's place in the request, by which an InvalidRequest names its field.
+    `first_index` is the first message's place in the request, by which a ContentNotTaken names its field.
     """
     turns: list[JSON] = []
     ids = UniqueIds()
@@ -121,25 +121,25 @@ def _part(part: JSON, path: str) -> JSON:
             return _text(part["refusal"])
         case "image_url":
             return _from_url(part["image_url"]["url"], f"{path}.image_url.url")
-        case "file" if "file_data" in part["file"]:
+        case "file" if isinstance(part["file"].get("file_data"), str):
             return _from_url(part["file"]["file_data"], f"{path}.file.file_data")
         case kind:
-            raise InvalidRequest(f"The model's provider takes no content of type '{kind}'.", param=f"{path}.type")
+            raise ContentNotTaken(f"The model's provider takes no content of type '{kind}'.", param=f"{path}.type")
 
 
 def _from_url(url: str, path: str) -> JSON:
     """Return an image or document block for a web address or a base64 data URI (28)."""
     if not url.startswith("data:"):
         if not url.startswith(("https://", "http://")):
-            raise InvalidRequest("Expected an http(s) address or a base64 data URI.", param=path)
+            raise ContentNotTaken("Expected an http(s) address or a base64 data URI.", param=path)
         return {"type": "image", "source": {"type": "url", "url": url}}
     head, _, data = url.removeprefix("data:").partition(",")
     media_type, *options = head.split(";")
     if "base64" not in options or not _is_base64(data):
-        raise InvalidRequest("Expected a base64 data URI.", param=path)
+        raise ContentNotTaken("Expected a base64 data URI.", param=path)
     media_type = {"image/jpg": "image/jpeg"}.get(media_type.lower(), media_type.lower())
     if media_type not in IMAGE_TYPES | {"application/pdf"}:
-        raise InvalidRequest(f"The model's provider takes no data of type '{media_type}'.", param=path)
+        raise ContentNotTaken(f"The model's provider takes no data of type '{media_type}'.", param=path)
     kind = "document" if media_type == "application/pdf" else "image"
     return {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": data}}
 

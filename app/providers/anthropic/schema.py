@@ -30,7 +30,7 @@ def _merged(schema: JSON, root: JSON, depth: int) -> JSON:
         referred = _merged(_referred(schema["$ref"], root), root, depth - 1)
         plain = {**referred, **_joined(plain, [referred], every=True)}
     for key in _CHOICES:
-        branches = [_merged(branch, root, depth - 1) for branch in schema.get(key) or [] if isinstance(branch, dict)]
+        branches = [_merged(branch, root, depth - 1) for branch in _list(schema.get(key)) if isinstance(branch, dict)]
         plain = _joined(plain, branches, every=key == "allOf")
     return plain
 
@@ -39,14 +39,26 @@ def _joined(schema: JSON, branches: list[JSON], *, every: bool) -> JSON:
     """Return the object that has the branches' properties too; it requires what each branch does, or any if `every`."""
     if not branches:
         return schema
-    properties = dict(schema.get("properties") or {})
+    properties = dict(_dict(schema.get("properties")))
     for branch in branches:
-        for name, inner in (branch.get("properties") or {}).items():
+        for name, inner in _dict(branch.get("properties")).items():
             properties[name] = _either(properties[name], inner) if name in properties else inner
-    wanted = [set(branch.get("required") or []) for branch in branches]
-    required = set(schema.get("required") or []) | (set.union(*wanted) if every else set.intersection(*wanted))
+    wanted = [_names(branch) for branch in branches]
+    required = _names(schema) | (set.union(*wanted) if every else set.intersection(*wanted))
     joined = {**schema, "properties": properties}
     return {**joined, "required": sorted(required)} if required else joined
+
+
+def _names(schema: JSON) -> set[str]:
+    return {name for name in _list(schema.get("required")) if isinstance(name, str)}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _dict(value: object) -> JSON:
+    return value if isinstance(value, dict) else {}
 
 
 def _either(one: Any, other: Any) -> Any:

@@ -39,7 +39,7 @@ def to_body(request: TurnRequest, model: str, facts: ModelFacts) -> JSON:
     """Return the JSON body that asks `model` for this turn, streamed.
 
     Left out, because Anthropic has no such thing or refuses it: sampling parameters (21), penalties, seed, logprobs,
-    logit_bias. Raises InvalidRequest for content that cannot be translated.
+    logit_bias. Raises ContentNotTaken for content that cannot be translated.
     """
     system, conversation = to_system(request.messages)
     params = request.params
@@ -117,7 +117,8 @@ def _set_format(body: JSON, system: list[JSON], response_format: JSON | None, fa
     kind = (response_format or {}).get("type", "text")
     if kind == "text":
         return
-    schema = (response_format or {}).get("json_schema", {}).get("schema")
+    wanted = (response_format or {}).get("json_schema")
+    schema = wanted.get("schema") if isinstance(wanted, dict) else None
     if schema and facts.structured:
         body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         return

@@ -1,6 +1,6 @@
 """The `local` provider: the embedded model, asked as any other OpenAI-compatible server is."""
 
-from collections.abc import Iterator
+import contextlib
 
 import msgspec
 
@@ -33,9 +33,10 @@ class LocalProvider:
         """Answer a turn; see domain.ports.Provider. Waits for the model while it starts."""
         params = {"max_tokens": MAX_TOKENS, **request.params}
         first, events = self._begun(msgspec.structs.replace(request, params=params))
-        if first is not None:
-            yield first
-        yield from events
+        with contextlib.closing(events):
+            if first is not None:
+                yield first
+            yield from events
 
     def models(self) -> list[Model]:
         """Name the one model; raises ProviderUnreachable while it is not up."""
@@ -43,7 +44,7 @@ class LocalProvider:
             raise ProviderUnreachable("The embedded model is not up.")
         return [Model(MODEL_ID, owned_by="local")]
 
-    def _begun(self, request: TurnRequest) -> tuple[Event | None, Iterator[Event]]:
+    def _begun(self, request: TurnRequest) -> tuple[Event | None, Events]:
         """Return the first event and the rest, asking again once the model is back if it was not there."""
         events = self._server.stream(request, MODEL_ID)
         try:

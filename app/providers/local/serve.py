@@ -80,7 +80,8 @@ def _set_size(params: Any) -> None:
     params.cache_idle_slots = False
     # Threads that wait must not spin: on two busy cores that brought 66 tokens a second down to 1.
     params.cpuparams.poll = params.cpuparams_batch.poll = 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = min(os.cpu_count() or 1, MAX_THREADS)
+    # One core is left to the server and its callers, or a busy machine makes llama.cpp's threads wait for each other.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, min((os.cpu_count() or 1) - 1, MAX_THREADS))
 
 
 def _die_with_parent() -> None:

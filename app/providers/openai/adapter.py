@@ -63,7 +63,7 @@ class OpenAIProvider:
 
         transport = Transport()
         timeout = httpx2.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None)
-        options = {"headers": {"Accept": "text/event-stream", **self._unsigned}}
+        options = {"headers": {"Accept": "text/event-stream", **self._unsigned}, "timeout": timeout}
         self._post = SignedPost(transport, client, "/chat/completions", options, timeout)
         self._client = client(httpx2.Client(transport=transport))
 

@@ -8,7 +8,7 @@ import msgspec
 
 from app.domain.errors import ProviderBroken
 from app.domain.events import Event, Finish, FinishReason, Reasoning, Refusal, Start, Text, ToolCall, Usage
-from app.domain.request import JSON, TurnRequest
+from app.domain.request import JSON, TurnRequest, text_of
 from app.providers import failures
 from app.providers.calls import ToolCalls
 from app.providers.openai.models import ModelFacts, facts_of
@@ -96,7 +96,7 @@ class _ToolCall(msgspec.Struct, gc=False):
 
 
 class _Delta(msgspec.Struct, gc=False):
-    content: str | None = None
+    content: str | list[dict[str, Any]] | None = None
     tool_calls: list[_ToolCall] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -182,7 +182,10 @@ class AnswerReader:
 
     def _delta(self, delta: _Delta, logprobs: dict[str, Any] | None) -> Iterator[Event]:
         if delta.content:
-            yield Text(delta.content, logprobs)
+            # Some servers send a list of parts, as a request may.
+            text = delta.content if isinstance(delta.content, str) else text_of(delta.content)
+            if text:
+                yield Text(text, logprobs)
         if delta.tool_calls:
             yield from self._tool_calls(delta.tool_calls)
         if reasoning := delta.reasoning_content or delta.reasoning:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import InvalidRequest
+from app.domain.errors import ContentNotTaken
 from app.providers.anthropic.content import CONTINUE, SILENCE, to_system, to_turns
 
 PNG = base64.b64encode(b"png").decode()
@@ -173,6 +173,6 @@ def test_images_and_documents(part: Any, block: Any) -> None:
 )
 def test_what_cannot_be_translated(part: Any, param: str) -> None:
     """What Anthropic has no place for is the caller's to mend, and the field is named by its place in the request."""
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(ContentNotTaken) as refused:
         to_turns([USER, {"role": "user", "content": [text("x"), part]}], first_index=3)  # type: ignore[list-item]
     assert refused.value.param == f"messages[4].content[1].{param}"
