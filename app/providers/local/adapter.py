@@ -1,6 +1,7 @@
 """The `local` provider: the embedded model, asked as any other OpenAI-compatible server is."""
 
 import contextlib
+import time
 
 import msgspec
 
@@ -14,6 +15,8 @@ from app.providers.openai.adapter import OpenAIProvider
 
 MAX_TOKENS = 256
 """Where the request sets no bound: so small a model does not always find an end by itself."""
+
+PAUSE_S = 0.05
 
 START_S = 20.0
 """The model is up within a second; a machine under load may take longer."""
@@ -45,13 +48,14 @@ class LocalProvider:
         return [Model(MODEL_ID, owned_by="local")]
 
     def _begun(self, request: TurnRequest) -> tuple[Event | None, Events]:
-        """Return the first event and the rest, asking again once the model is back if it was not there."""
-        events = self._server.stream(request, MODEL_ID)
-        try:
-            return next(events, None), events
-        except (ProviderUnreachable, ProviderOverloaded):  # not started yet, or loading
-            self._process.ensure()
-            if not self._process.wait_ready(START_S):
-                raise
+        """Return the first event and the rest; while the model starts, or has just died, ask again until it is there."""
+        deadline = time.monotonic() + START_S
+        while True:
             events = self._server.stream(request, MODEL_ID)
-            return next(events, None), events
+            try:
+                return next(events, None), events
+            except (ProviderUnreachable, ProviderOverloaded):  # not there yet, or loading
+                self._process.ensure()
+                time.sleep(PAUSE_S)
+                if not self._process.wait_ready(deadline - time.monotonic()):
+                    raise
