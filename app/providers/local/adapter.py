@@ -6,7 +6,7 @@ import time
 import msgspec
 
 from app.domain.config import Budget
-from app.domain.errors import ProviderOverloaded, ProviderUnreachable
+from app.domain.errors import ProviderBroken, ProviderOverloaded, ProviderUnreachable
 from app.domain.events import Event, Events
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
@@ -48,13 +48,13 @@ class LocalProvider:
         return [Model(MODEL_ID, owned_by="local")]
 
     def _begun(self, request: TurnRequest) -> tuple[Event | None, Events]:
-        """Return the first event and the rest; while the model starts, or has just died, ask again until it is there."""
+        """Return the first event and the rest, asking again while the model starts, or when it has just died."""
         deadline = time.monotonic() + START_S
         while True:
             events = self._server.stream(request, MODEL_ID)
             try:
                 return next(events, None), events
-            except (ProviderUnreachable, ProviderOverloaded):  # not there yet, or loading
+            except (ProviderUnreachable, ProviderOverloaded, ProviderBroken):  # not there yet, loading, or just dying
                 self._process.ensure()
                 time.sleep(PAUSE_S)
                 if not self._process.wait_ready(deadline - time.monotonic()):
