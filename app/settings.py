@@ -90,9 +90,9 @@ def _environment(env: Env) -> dict[str, Any]:
     return {
         "api_keys": _api_keys(env),
         "allow_anonymous": env.bool("ALLOW_ANONYMOUS", False),
-        "openai_api_key": env.str("OPENAI_API_KEY", "") or None,
+        "openai_api_key": _key(env.str("OPENAI_API_KEY", "", validate=_fits_a_header)),
         "openai_base_url": env.str("OPENAI_BASE_URL", "", validate=_url_or_empty) or None,
-        "anthropic_api_key": env.str("ANTHROPIC_API_KEY", "") or None,
+        "anthropic_api_key": _key(env.str("ANTHROPIC_API_KEY", "", validate=_fits_a_header)),
         "anthropic_base_url": env.str("ANTHROPIC_BASE_URL", "", validate=_url_or_empty) or None,
         "max_body_bytes": env.int("MAX_BODY_BYTES", 4 * 1024 * 1024, validate=validate.Range(min=1024)),
         "max_tokens_limit": env.int("MAX_TOKENS_LIMIT", None, validate=validate.Range(min=1)),
@@ -101,6 +101,16 @@ def _environment(env: Env) -> dict[str, Any]:
         "log_level": env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
         "config_path": env.str("GLOTTIS_CONFIG", ""),
     }
+
+
+def _key(text: str | None) -> str | None:
+    """Return a key at a provider; the line's end that a mounted secret has is none of it."""
+    return (text or "").strip() or None
+
+
+def _fits_a_header(text: str) -> None:
+    if not (text.strip().isascii() and text.strip().isprintable()):
+        raise ValidationError("This is no key: it has characters that no HTTP header may hold.")
 
 
 def _url_or_empty(text: str) -> None:
@@ -225,7 +235,12 @@ def _config(path: Path, env: Env, *, required: bool, wrong: list[str]) -> dict[s
             wrong += [f"{path}: {key}: {reason}" for key, reason in reasons(error.messages)]
     defaults = loaded.get("defaults", {})
     vendors = {
-        name: Vendor(**table, api_key=env.str(table["api_key_env"], "") or None if "api_key_env" in table else None)
+        name: Vendor(
+            **table,
+            api_key=_key(env.str(table["api_key_env"], "", validate=_fits_a_header))
+            if "api_key_env" in table
+            else None,
+        )
         for name, table in loaded.get("providers", {}).items()
     }
     return {

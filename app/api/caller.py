@@ -14,6 +14,12 @@ from gevent import GreenletExit
 
 from app.domain.errors import CallerGone
 
+TCP_INFO: Any = getattr(socket, "TCP_INFO", None)
+TCP_CLOSE, TCP_CLOSE_WAIT = 7, 8
+"""States of a connection that the other side has closed; Linux, include/net/tcp_states.h."""
+
+POLL_S = 0.05
+
 
 class _Gone(CallerGone, GreenletExit):  # type: ignore[misc] # gevent has no types
     """A GreenletExit too, which gunicorn's gevent worker takes as the normal end of a request."""
@@ -56,8 +62,22 @@ class CallerWatch:
             gone = self._socket.recv(1, socket.MSG_PEEK) == b""
         except OSError:
             gone = True
+        loop = gevent.get_hub().loop
         if gone:
-            gevent.get_hub().loop.run_callback(self._raise)
+            loop.run_callback(self._raise)
+        elif TCP_INFO is not None:
+            # Bytes of the next request hide the end of the connection from a peek; the kernel knows it all the same.
+            self._watcher.close()
+            self._watcher = loop.timer(POLL_S, POLL_S)
+            self._watcher.start(self._ask_kernel)
+
+    def _ask_kernel(self) -> None:
+        try:
+            state = self._socket.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1)[0] if self._socket else TCP_CLOSE
+        except OSError:
+            state = TCP_CLOSE
+        if state in (TCP_CLOSE, TCP_CLOSE_WAIT):
+            self._raise()
 
     def _raise(self) -> None:
         if self._watcher is not None:

@@ -54,7 +54,8 @@ def fold(events: Iterable[Event], completion_id: str, created: int, request: Tur
 
 
 def _logprobs(event: Text | Refusal | Reasoning) -> list[Any]:
-    return (isinstance(event, Text) and event.logprobs and event.logprobs.get("content")) or []
+    found = event.logprobs.get("content") if isinstance(event, Text) and event.logprobs else None
+    return found if isinstance(found, list) else []
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:

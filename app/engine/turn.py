@@ -40,7 +40,10 @@ class Desk:
         try:
             turn.begin()
         except Exception as error:
-            named = error if isinstance(error, GlottisError) else unforeseen(error)
+            if isinstance(error, GlottisError):
+                turn.close(error)
+                raise
+            named = unforeseen(error)
             turn.close(named)
             raise named from error
         except BaseException as gone:
@@ -92,6 +95,8 @@ class Turn:
                 self._attempt.close()
         finally:  # a provider that fails to close must not go unheard
             self._account()
+            # Its traceback would keep what the call held, sockets among them, until the next garbage collection.
+            self._error = None
 
     def _account(self) -> None:
         if self._attempt is not None:

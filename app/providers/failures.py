@@ -45,6 +45,17 @@ _SECRETS = re.compile(
 _ADDRESSES = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _LONGEST_MESSAGE = 600
 
+_TOLD = {errors.ProviderKeyRefused, errors.ProviderRateLimited, errors.ProviderModelNotFound}
+"""Failures whose words the log gets. Others, refusals above all, may quote what a caller said."""
+
+_keys: set[str] = set()
+
+
+def keep_secret(key: str | None) -> None:
+    """Let this key of ours stand in no message, whatever it looks like."""
+    if key:
+        _keys.add(key)
+
 
 def from_status(
     status: int,
@@ -58,15 +69,14 @@ def from_status(
     kind = STATUSES.get(status, errors.ProviderError)
     if kind is errors.ProviderRequestRefused and (code == "context_length_exceeded" or _TOO_LONG.search(message)):
         kind, code = errors.ContextTooLong, "context_length_exceeded"
-    told = scrubbed(message)
+    told, code, param = scrubbed(message), code and scrubbed(code), param and scrubbed(param)
     callers_fault = kind.status in (400, 413)
     is_page = told.startswith("<")  # a proxy's HTML says nothing to a caller
     return kind(
         told if callers_fault and told and not is_page else None,
         param=param if callers_fault else None,
         code=code if kind is errors.ProviderRequestRefused else None,
-        # A refusal may quote what was said: the log gets no word of it.
-        detail=f"code {code}, param {param}" if callers_fault else told,
+        detail=told if kind in _TOLD else f"code {code}, param {param}",
         retry_after_s=retry_after_s(headers or {}),
         upstream_status=status,
     )
@@ -82,6 +92,8 @@ def from_transport(error: BaseException) -> errors.ProviderError | None:
 
 def scrubbed(message: str) -> str:
     """Return a provider's message without keys and addresses, and not too long."""
+    for key in _keys:
+        message = message.replace(key, "***")
     message = _ADDRESSES.sub("", _SECRETS.sub("***", message))
     return " ".join(message.split())[:_LONGEST_MESSAGE]
 

@@ -5,6 +5,8 @@ import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from app.domain.errors import FunctionFailed, GlottisError, place_of
 from app.domain.events import Event, Events, Finish, Text, ToolCall, Usage
 from app.domain.ports import Model
@@ -55,7 +57,7 @@ class FunctionProvider:
                     yield event
         except GlottisError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise FunctionFailed(detail=f"{model} raised {type(error).__name__} at {place_of(error)}") from error
         finally:
             # Not left to the garbage collector: a caller who hangs up ends the function's own calls at once.
@@ -76,6 +78,8 @@ def _event(piece: Any, model: str, calls: ToolCalls) -> Event | None:
     if isinstance(piece, str):
         piece.encode()  # half a character cannot be sent
         return Text(piece) if piece else None
+    if isinstance(piece, Event):
+        msgspec.convert(msgspec.to_builtins(piece), type(piece))  # raises ValidationError for a field of another type
     if isinstance(piece, ToolCall):
         return calls.piece(piece.index, piece.id, piece.name, piece.arguments)
     if not isinstance(piece, Event):

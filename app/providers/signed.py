@@ -13,6 +13,9 @@ import httpx2
 
 from app.providers.transport import Body, Origin, Reply, Transport, head_of
 
+LONGEST_ERROR_BYTES = 65536
+_FRAMING = (b"content-length", b"transfer-encoding", b"content-encoding")
+
 
 class SDKClient(Protocol):
     """What the clients of both SDKs have in common."""
@@ -52,8 +55,10 @@ class SignedPost:
         reply, answer = self._transport.send(self._origin, wire, self._timeout)
         if reply.status == 200:
             return reply, answer
+        content = b""
         try:
-            content = b"".join(answer)
+            while len(content) < LONGEST_ERROR_BYTES and (data := answer.read()):
+                content += data
         finally:
             answer.close()
         self._by_sdk(httpx2.Response(reply.status, headers=_decoded(reply), content=content))
@@ -83,7 +88,5 @@ class _Answered(httpx2.BaseTransport):
 
 
 def _decoded(reply: Reply) -> list[tuple[bytes, bytes]]:
-    # The length no longer counts, and an error body was asked for without compression.
-    return [
-        (name, value) for name, value in reply.headers if name.lower() not in (b"content-length", b"transfer-encoding")
-    ]
+    # The length no longer counts, and the body is taken as it is: compression was not asked for.
+    return [(name, value) for name, value in reply.headers if name.lower() not in _FRAMING]

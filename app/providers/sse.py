@@ -3,6 +3,13 @@
 BOM = b"\xef\xbb\xbf"
 
 
+LONGEST_EVENT_BYTES = 4 * 1024 * 1024
+
+
+class EventTooLongError(ValueError):
+    """An event does not come to its end."""
+
+
 class Decoder:
     """Collects bytes and gives back the data of every event that is whole. Only LF, CR and CRLF end a line."""
 
@@ -29,6 +36,8 @@ class Decoder:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *blocks, rest = data.split(b"\n\n")
         self._rest = rest + held
+        if len(self._rest) > LONGEST_EVENT_BYTES:
+            raise EventTooLongError
         return _payloads(blocks)
 
     def flush(self) -> list[bytes]:

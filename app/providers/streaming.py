@@ -6,7 +6,7 @@ from typing import Protocol
 
 from app.domain.errors import ProviderBroken, ProviderError
 from app.domain.events import Event, Events
-from app.providers.sse import Decoder
+from app.providers.sse import Decoder, EventTooLongError
 from app.providers.transport import Body, Reply
 
 
@@ -38,6 +38,8 @@ def naming(name_error: ErrorTable) -> Iterator[None]:
         yield
     except ProviderError:
         raise
+    except EventTooLongError as error:
+        raise ProviderBroken(detail="an event of the stream has no end") from error
     except Exception as error:
         named = name_error(error)
         if named is None:

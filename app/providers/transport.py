@@ -34,6 +34,7 @@ from app.providers.idle import IdleGuard, clock
 RECV_BYTES = 65536
 MAX_IDLE_PER_ORIGIN = 64
 MAX_IDLE_S = 60.0
+MOST_HEADERS = 1000
 DRAIN_S = 0.05
 FOREVER_S = 86400.0
 
@@ -97,8 +98,10 @@ class Reply:
         self.parser = HttpResponseParser(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
+        """Keep a header; raises ValueError where there is no end of them."""
         self.headers.append((name, value))
+        if len(self.headers) > MOST_HEADERS:
+            raise ValueError("too many headers")
 
     def on_headers_complete(self) -> None:
         """The head is whole, unless it was an interim one (1xx)."""
@@ -243,7 +246,10 @@ class Transport(httpx2.BaseTransport):
             opener.connect()
         except BaseException as error:
             opener.close()
-            raise _connect_failure(error) from error
+            failure = _connect_failure(error)
+            if failure is None:
+                raise
+            raise failure from error
         sock, opener.sock = opener.sock, None
         return Connection(origin, sock)
 
@@ -272,13 +278,13 @@ class _NoReply(Exception):
     """A kept connection turned out to be closed: not one byte of an answer came."""
 
 
-def _connect_failure(error: BaseException) -> BaseException:
+def _connect_failure(error: BaseException) -> httpx2.TransportError | None:
     # urllib3's NewConnectionError (refused, no such host) is a ConnectTimeoutError by descent alone.
     if isinstance(error, ConnectTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError):
         return httpx2.ConnectTimeout("connecting took too long")
     if isinstance(error, HTTPError | OSError):
         return httpx2.ConnectError(f"no connection: {type(error).__name__}")
-    return error
+    return None
 
 
 @functools.cache

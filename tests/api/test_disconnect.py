@@ -78,6 +78,21 @@ def test_a_pipelined_request_is_no_disconnect(gateway: Gateway) -> None:
     sock.close()
 
 
+def test_hanging_up_after_a_pipelined_byte(gateway: Gateway, openai_upstream: OpenAIUpstream) -> None:
+    """Bytes of a next request do not hide that the caller has gone."""
+    openai_upstream.answers["gpt-pipelined"] = openai_script.text_answer(["One ", Hold()])
+    seen = len(openai_upstream.requests)
+    sock = begin_chat(gateway, "gpt-pipelined", stream=True)
+    recorded = openai_upstream.wait_for_requests(seen + 1)[seen]
+    read_until(sock, b"One ")
+    sock.sendall(b"GET /health HTTP/1.1\r\n")
+    closed_at = time.monotonic()
+    sock.close()
+    assert recorded.client_gone.wait(5)
+    assert recorded.client_gone_at is not None
+    assert recorded.client_gone_at - closed_at < SLACK_S
+
+
 def test_the_worker_serves_on_after_hang_ups(gateway: Gateway) -> None:
     """Hanging up leaves nothing behind that the next caller would notice, and no traceback in the log."""
     assert chat(gateway, "gpt-4.1", stream=True).text == "You said: hello"

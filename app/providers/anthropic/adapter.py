@@ -14,6 +14,7 @@ from app.domain.errors import ProviderBroken
 from app.domain.events import Events
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
+from app.providers import failures
 from app.providers.anthropic.errors import name_error
 from app.providers.anthropic.lessons import LESSONS
 from app.providers.anthropic.models import facts_of
@@ -39,6 +40,7 @@ class AnthropicProvider:
         `connect_s` bounds connecting, `idle_s` any silence of the server afterwards.
         """
         self.name = name
+        failures.keep_secret(api_key)
         self._lessons = Lessons(name, LESSONS)
 
         def client(http_client: httpx2.Client) -> anthropic.Anthropic:

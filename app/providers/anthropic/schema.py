@@ -1,11 +1,14 @@
 """A function's parameters as Anthropic takes them: a JSON schema whose root is a plain object (case 15)."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from app.domain.request import JSON
 
 _CHOICES = ("anyOf", "oneOf", "allOf")
-_DEEPEST = 8
+_MOST_NODES = 200
+"""More branches than any function has: a schema whose references multiply would take for ever."""
 
 
 def as_object(parameters: JSON | None) -> JSON:
@@ -15,22 +18,22 @@ def as_object(parameters: JSON | None) -> JSON:
     must have the shape that the caller's own schema gives them.
     """
     root = dict(parameters or {})
-    schema = _merged(root, root, _DEEPEST)
+    schema = _merged(root, root, itertools.count())
     schema["type"] = "object"
     if not isinstance(schema.get("properties"), dict):
         schema["properties"] = {}
     return schema
 
 
-def _merged(schema: JSON, root: JSON, depth: int) -> JSON:
+def _merged(schema: JSON, root: JSON, nodes: Iterator[int]) -> JSON:
     plain = {key: value for key, value in schema.items() if key not in (*_CHOICES, "$ref")}
-    if depth == 0:
+    if next(nodes) >= _MOST_NODES:
         return plain
     if "$ref" in schema:
-        referred = _merged(_referred(schema["$ref"], root), root, depth - 1)
+        referred = _merged(_referred(schema["$ref"], root), root, nodes)
         plain = {**referred, **_joined(plain, [referred], every=True)}
     for key in _CHOICES:
-        branches = [_merged(branch, root, depth - 1) for branch in _list(schema.get(key)) if isinstance(branch, dict)]
+        branches = [_merged(branch, root, nodes) for branch in _list(schema.get(key)) if isinstance(branch, dict)]
         plain = _joined(plain, branches, every=key == "allOf")
     return plain
 

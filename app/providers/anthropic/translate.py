@@ -222,8 +222,8 @@ class AnswerReader:
         """Yield the events of one payload; raises ProviderError for an error in the stream, or what is no event."""
         try:
             event = _decode(payload)
-        except msgspec.MsgspecError as error:
-            raise ProviderBroken(detail=f"not an event: {error}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ProviderBroken(detail="not an event") from error
         delta = event.delta
         if event.type == "content_block_delta" and delta is not None:
             if delta.text:

@@ -13,6 +13,7 @@ from app.domain.errors import ProviderBroken
 from app.domain.events import Events
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
+from app.providers import failures
 from app.providers.learning import Lessons
 from app.providers.openai.errors import name_error
 from app.providers.openai.lessons import LESSONS
@@ -44,6 +45,7 @@ class OpenAIProvider:
         Authorization header; one that is not OpenAI is not told OpenAI's organization and project either.
         """
         self.name = name
+        failures.keep_secret(api_key)
         self._dialect: Dialect = dialect
         self._lessons = Lessons(name, LESSONS)
         own = dialect == "openai"

@@ -1,5 +1,6 @@
 """Chat Completions both ways, as pure functions: a turn's request to a body, a stream's payloads to events."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -97,7 +98,7 @@ class _ToolCall(msgspec.Struct, gc=False):
 
 class _Delta(msgspec.Struct, gc=False):
     content: str | list[dict[str, Any]] | None = None
-    tool_calls: list[_ToolCall] | None = None
+    tool_calls: list[_ToolCall | None] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -106,7 +107,7 @@ class _Delta(msgspec.Struct, gc=False):
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     finish_reason: str | None = None
-    logprobs: dict[str, Any] | None = None
+    logprobs: Any = None
 
 
 class _PromptDetails(msgspec.Struct, gc=False):
@@ -126,12 +127,12 @@ class _Usage(msgspec.Struct, gc=False):
 
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Any = None
     error: Any = None
-    id: str | None = None
-    model: str | None = None
-    system_fingerprint: str | None = None
-    service_tier: str | None = None
+    id: Any = None
+    model: Any = None
+    system_fingerprint: Any = None
+    service_tier: Any = None
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -145,7 +146,7 @@ class AnswerReader:
         self._started = False
         self._finished = False
         self._calls = ToolCalls()
-        self._usage: _Usage | None = None
+        self._usage: Any = None
 
     def read(self, payload: bytes) -> Iterator[Event]:
         """Yield the events of one payload; raises ProviderError for an error in the stream, or what is no chunk."""
@@ -154,13 +155,19 @@ class AnswerReader:
             return
         try:
             chunk = _decode(payload)
-        except msgspec.MsgspecError as error:
-            raise ProviderBroken(detail=f"not a chunk: {error}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ProviderBroken(detail="not a chunk") from error
         if chunk.error is not None:
             raise failure_in_stream(chunk.error)
         if not self._started and (chunk.id or chunk.choices):  # Azure's first chunk has neither
             self._started = True
-            yield Start(chunk.id or "", chunk.model or "", chunk.system_fingerprint, chunk.service_tier)
+            yield Start(
+                *(value if isinstance(value, str) else "" for value in (chunk.id, chunk.model)),
+                *(
+                    value if isinstance(value, str) else None
+                    for value in (chunk.system_fingerprint, chunk.service_tier)
+                ),
+            )
         if chunk.choices and not self._finished:
             choice = chunk.choices[0]
             if choice.delta is not None:
@@ -177,15 +184,16 @@ class AnswerReader:
             if not self.done:
                 raise ProviderBroken(detail="the stream ended without a finish_reason")
             yield from self._finish("stop")
-        if self._usage is not None:
-            yield _usage(self._usage)
+        with contextlib.suppress(msgspec.ValidationError):  # a count that is none does not spoil an answer
+            if self._usage is not None:
+                yield _usage(msgspec.convert(self._usage, _Usage, strict=False))
 
-    def _delta(self, delta: _Delta, logprobs: dict[str, Any] | None) -> Iterator[Event]:
+    def _delta(self, delta: _Delta, logprobs: Any) -> Iterator[Event]:
         if delta.content:
             # Some servers send a list of parts, as a request may.
             text = delta.content if isinstance(delta.content, str) else text_of(delta.content)
             if text:
-                yield Text(text, logprobs)
+                yield Text(text, logprobs if isinstance(logprobs, dict) else None)
         if delta.tool_calls:
             yield from self._tool_calls(delta.tool_calls)
         if reasoning := delta.reasoning_content or delta.reasoning:
@@ -193,8 +201,10 @@ class AnswerReader:
         if delta.refusal:
             yield Refusal(delta.refusal)
 
-    def _tool_calls(self, pieces: list[_ToolCall]) -> Iterator[ToolCall]:
+    def _tool_calls(self, pieces: list[_ToolCall | None]) -> Iterator[ToolCall]:
         for position, piece in enumerate(pieces):
+            if piece is None:
+                continue
             function = piece.function or _Function()
             key = position if piece.index is None else piece.index
             event = self._calls.piece(key, piece.id, function.name, _arguments(function.arguments))
