@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import httpx2
 
-from app.providers.transport import Body, Origin, Reply, Transport, head_of
+from app.providers.http1 import Reply, head_of
+from app.providers.transport import Body, Origin, Transport
 
 LONGEST_ERROR_BYTES = 65536
 _FRAMING = (b"content-length", b"transfer-encoding", b"content-encoding")

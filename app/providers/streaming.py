@@ -6,8 +6,9 @@ from typing import Protocol
 
 from app.domain.errors import ProviderBroken, ProviderError
 from app.domain.events import Event, Events
+from app.providers.http1 import Reply
 from app.providers.sse import Decoder, EventTooLongError
-from app.providers.transport import Body, Reply
+from app.providers.transport import Body
 
 
 class Reader(Protocol):

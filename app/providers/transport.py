@@ -1,8 +1,8 @@
 """The HTTP/1.1 transport under both SDKs: pooled connections, bytes handed on as they arrive, no cap on connections.
 
-urllib3 opens and secures the connections, httptools (llhttp) reads the responses, and httpx2's transport interface is
-what the SDKs see. CPU of the whole server, medians of 3 runs of each in turn, on a slow machine of 2 cores, the rest of
-the server unchanged:
+urllib3 opens and secures the connections, httptools (llhttp) reads the responses (http1.py), and httpx2's transport
+interface is what the SDKs see. CPU of the whole server, medians of 3 runs of each in turn, on a slow machine of 2
+cores, the rest of the server unchanged:
 
                                                     a turn of 100 chunks    a request
     this module                                     10.2 ms                 1.6 ms
@@ -25,16 +25,14 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import httpx2
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
+from app.providers.http1 import NoReplyError, Reply, head_of, receive
 from app.providers.idle import IdleGuard, clock
 
-RECV_BYTES = 65536
 MAX_IDLE_PER_ORIGIN = 64
 MAX_IDLE_S = 60.0
-MOST_HEADERS = 1000
 DRAIN_S = 0.05
 FOREVER_S = 86400.0
 
@@ -82,56 +80,6 @@ class Connection:
             self.sock.close()
 
 
-class Reply:
-    """What llhttp has read of one response; its methods are httptools' callbacks."""
-
-    __slots__ = ("begun", "complete", "head_complete", "headers", "keep_alive", "parser", "pieces", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.pieces: list[bytes] = []
-        self.begun = False
-        self.head_complete = False
-        self.complete = False
-        self.keep_alive = False
-        self.parser = HttpResponseParser(self)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; raises ValueError where there is no end of them."""
-        self.headers.append((name, value))
-        if len(self.headers) > MOST_HEADERS:
-            raise ValueError("too many headers")
-
-    def on_headers_complete(self) -> None:
-        """The head is whole, unless it was an interim one (1xx)."""
-        self.status = self.parser.get_status_code()
-        if self.status < 200:
-            self.headers.clear()
-        else:
-            self.head_complete = True
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a piece of the body."""
-        self.pieces.append(body)
-
-    def on_message_complete(self) -> None:
-        """The response is whole, unless it was an interim one; llhttp tells only now whether HTTP lets it be kept."""
-        if self.head_complete:
-            self.complete = True
-            self.keep_alive = self.parser.should_keep_alive()
-
-    def on_message_begin(self) -> None:
-        """Stop at what follows a whole response: nobody asked for it."""
-        if self.complete:
-            raise _Unasked
-
-    def ends_at_close(self) -> bool:
-        """Whether the body has no length, so that only the closing connection ends it."""
-        names = {name.lower() for name, _ in self.headers}
-        return not names & {b"content-length", b"transfer-encoding"}
-
-
 class Body(httpx2.SyncByteStream):
     """The bytes of one response. `read` hands on what has come; `close` gives the connection back or ends it."""
 
@@ -150,7 +98,7 @@ class Body(httpx2.SyncByteStream):
         while not reply.pieces:
             if reply.complete or self._connection is None:
                 return b""
-            _receive(self._connection.sock, reply, self._guard)
+            receive(self._connection.sock, reply, self._guard)
         data = reply.pieces[0] if len(reply.pieces) == 1 else b"".join(reply.pieces)
         reply.pieces.clear()
         return data
@@ -164,7 +112,7 @@ class Body(httpx2.SyncByteStream):
         if self._connection is not None and not self._reply.complete:
             self._connection.sock.settimeout(DRAIN_S)
             with contextlib.suppress(httpx2.TransportError):
-                _receive(self._connection.sock, self._reply, self._guard)
+                receive(self._connection.sock, self._reply, self._guard)
 
     def close(self) -> None:
         """End the call: keep the connection if the response was read whole, else close it. May be called again."""
@@ -201,11 +149,11 @@ class Transport(httpx2.BaseTransport):
         if connection is not None:
             try:
                 return self._exchange(connection, wire, timeout)
-            except _NoReply:
+            except NoReplyError:
                 pass
         try:
             return self._exchange(self._connect(origin, timeout), wire, timeout)
-        except _NoReply as error:
+        except NoReplyError as error:
             raise httpx2.RemoteProtocolError("the server closed the connection without an answer") from error
 
     def keep(self, connection: Connection) -> None:
@@ -262,20 +210,12 @@ class Transport(httpx2.BaseTransport):
             _send(connection, wire, timeout.get("write"))
             connection.sock.settimeout(None)
             while not reply.head_complete:
-                _receive(connection.sock, reply, guard, reused=connection.reused)
+                receive(connection.sock, reply, guard, reused=connection.reused)
         except BaseException:
             clock.discard(guard)
             connection.close()
             raise
         return reply, Body(self, connection, reply, guard)
-
-
-class _Unasked(Exception):
-    """Bytes came after the end of the response."""
-
-
-class _NoReply(Exception):
-    """A kept connection turned out to be closed: not one byte of an answer came."""
 
 
 def _connect_failure(error: BaseException) -> httpx2.TransportError | None:
@@ -293,13 +233,6 @@ def default_ssl_context() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def head_of(request: httpx2.Request) -> bytes:
-    """Return a request's line and headers, each with its line's end, without the blank line after them."""
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
-    lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
-    return b"\r\n".join(lines) + b"\r\n"
-
-
 def _send(connection: Connection, wire: bytes, write_s: float | None) -> None:
     connection.sock.settimeout(write_s)
     try:
@@ -308,42 +241,5 @@ def _send(connection: Connection, wire: bytes, write_s: float | None) -> None:
         raise httpx2.WriteTimeout("the request could not be sent in time") from error
     except OSError as error:
         if connection.reused:
-            raise _NoReply from error
+            raise NoReplyError from error
         raise httpx2.WriteError(f"the request could not be sent: {type(error).__name__}") from error
-
-
-def _receive(sock: socket.socket, reply: Reply, guard: IdleGuard, *, reused: bool = False) -> None:
-    """Read once from the socket into the reply, or raise what httpx2 would."""
-    guard.wait()
-    try:
-        data = sock.recv(RECV_BYTES)
-    except OSError as error:
-        if guard.expired or isinstance(error, TimeoutError):
-            raise httpx2.ReadTimeout("nothing came in time") from error
-        if reused and not reply.begun:
-            raise _NoReply from error
-        raise httpx2.ReadError(f"the connection broke: {type(error).__name__}") from error
-    finally:
-        guard.waiting = False
-    if not data:
-        if guard.expired:
-            raise httpx2.ReadTimeout("nothing came in time")
-        _end_at_close(reply, reused=reused)
-        return
-    reply.begun = True
-    try:
-        reply.parser.feed_data(data)
-    except (HttpParserError, HttpParserUpgrade) as error:
-        if reply.complete:
-            reply.keep_alive = False
-            return
-        raise httpx2.RemoteProtocolError(f"not HTTP: {type(error).__name__}") from error
-
-
-def _end_at_close(reply: Reply, *, reused: bool) -> None:
-    if reply.head_complete and reply.ends_at_close():
-        reply.complete = True
-    elif reused and not reply.begun:
-        raise _NoReply
-    else:
-        raise httpx2.RemoteProtocolError("the connection closed in the middle of the answer")

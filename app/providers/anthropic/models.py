@@ -1,10 +1,11 @@
 """What differs between Claude models: models.toml, read once."""
 
-import functools
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from app.providers.facts import lookup
 
 
 class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,18 +21,4 @@ class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_min_tokens: int
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    model: list[ModelFacts]
-
-
-_ROWS = sorted(
-    msgspec.toml.decode((Path(__file__).parent / "models.toml").read_bytes(), type=_Table).model,
-    key=lambda row: len(row.prefix),
-    reverse=True,
-)
-
-
-@functools.lru_cache(maxsize=256)
-def facts_of(model: str) -> ModelFacts:
-    """Return the row with the longest prefix of this model's name; the first, strictest row fits every name."""
-    return next(row for row in _ROWS if model.startswith(row.prefix))
+facts_of = lookup(Path(__file__).parent / "models.toml", ModelFacts)

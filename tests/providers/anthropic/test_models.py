@@ -3,7 +3,6 @@
 import pytest
 from upstreams.anthropic_models import LISTED, Model
 
-from app.providers.anthropic import models
 from app.providers.anthropic.models import facts_of
 
 KNOWN = [*LISTED, "claude-mythos-5", "claude-opus-4-5", "claude-sonnet-4-5", "claude-opus-4-6"]
@@ -48,9 +47,3 @@ def test_an_unknown_model_is_asked_for_nothing_special() -> None:
     """What only some models take is not sent to one that nobody knows."""
     facts = facts_of("unknown")
     assert (facts.thinking_off, facts.efforts, facts.prefill, facts.forced_tool) == ("", [], False, False)
-
-
-def test_no_prefix_stands_twice() -> None:
-    """One row a family."""
-    prefixes = [row.prefix for row in models._ROWS]
-    assert len(prefixes) == len(set(prefixes))
