@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from app.domain.errors import ProviderBroken, ProviderError
 from app.domain.events import Event, Finish, Start, Text, ToolCall, Usage
 from app.domain.request import TurnRequest, text_of
@@ -52,9 +54,21 @@ def relay(events: Iterator[Event], request: TurnRequest, tally: Tally) -> Iterat
             raise
     if tally.finish is None:
         raise ProviderBroken(detail="the answer ended without a finish")
-    if tally.usage is None:
-        tally.usage = estimated_usage(request, tally.text_chars)
+    tally.usage = counted(tally.usage, request, tally.text_chars)
     yield tally.usage
+
+
+def counted(usage: Usage | None, request: TurnRequest, completion_chars: int) -> Usage:
+    """Return the provider's usage, with a guess where it gives none, or none for the prompt.
+
+    No prompt has 0 tokens: llama.cpp says so when it begins to answer before it has counted.
+    """
+    if usage is not None and usage.prompt_tokens:
+        return usage
+    guess = estimated_usage(request, completion_chars)
+    if usage is None:
+        return guess
+    return msgspec.structs.replace(usage, prompt_tokens=guess.prompt_tokens, estimated=True)
 
 
 def estimated_usage(request: TurnRequest, completion_chars: int) -> Usage:

@@ -7,7 +7,7 @@ import pytest
 from app.domain.errors import ProviderBroken, ProviderTimeout
 from app.domain.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from app.domain.request import TurnRequest
-from app.engine.relay import Tally, estimated_usage, relay
+from app.engine.relay import Tally, counted, estimated_usage, relay
 
 REQUEST = TurnRequest(
     model="m",
@@ -71,3 +71,11 @@ def test_the_tally() -> None:
     _, tally = heard(Start("id"), Text("Hi "), Text("there"), second, first, ToolCall(0, arguments="{}"), STOP, USAGE)
     assert (tally.start, tally.text_chars, tally.tool_calls) == (Start("id"), 8, 2)
     assert (tally.finish, tally.usage) == (STOP, USAGE)
+
+
+def test_a_prompt_of_no_tokens_was_not_counted() -> None:
+    """A provider that begins before it has counted the prompt gets a guess for it; its other counts stand."""
+    request = TurnRequest(model="m", messages=[{"role": "user", "content": "x" * 40}])
+    usage = counted(Usage(prompt_tokens=0, completion_tokens=9), request, 100)
+    assert usage == Usage(prompt_tokens=10, completion_tokens=9, estimated=True)
+    assert counted(USAGE, request, 100) is USAGE
