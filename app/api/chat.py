@@ -85,9 +85,12 @@ def _whole(turn: Turn, watch: CallerWatch, completion_id: str, created: int) -> 
     error: BaseException | None = None
     try:
         answer = msgspec.json.encode(fold(turn.events(), completion_id, created, turn.request))
-    except Exception as raised:
-        error = raised if isinstance(raised, GlottisError) else unforeseen(raised)
-        raise error from raised
+    except GlottisError as known:
+        error = known
+        raise
+    except Exception as fault:
+        error = unforeseen(fault)
+        raise error from fault
     except BaseException as gone:
         error = gone
         raise
