@@ -3,9 +3,12 @@
 ElevenLabs leaves such histories behind whenever a caller barges in while a tool runs (cases 10 and 11).
 """
 
+import re
 from collections.abc import Iterable
 
 from app.domain.request import Message, text_of
+
+_MESSAGE = re.compile(r"messages\.?\[(\d+)\](.*)", re.DOTALL)
 
 INTERRUPTED = "The call was interrupted before the tool answered."
 
@@ -29,6 +32,16 @@ def repaired(messages: list[Message]) -> list[Message]:
             exchange = _Exchange(call["id"] for call in message.get("tool_calls") or [])
     mended += exchange.end()
     return messages if mended == messages else mended
+
+
+def place_before_repair(param: str | None, mended: list[Message], messages: list[Message]) -> str | None:
+    """Return the path of a field as the caller knows it, where a provider names one of the mended history."""
+    found = _MESSAGE.match(param or "")
+    if found is None or mended is messages or int(found[1]) >= len(mended):
+        return param
+    message = mended[int(found[1])]
+    index = next((index for index, each in enumerate(messages) if each is message), None)
+    return "messages" if index is None else f"messages[{index}]{found[2]}"
 
 
 class _Exchange:

@@ -10,14 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from app.domain.errors import CallerGone, GlottisError, InternalError, ProviderError, ProviderTimeout, unforeseen
+from app.domain.errors import (
+    CallerGone,
+    GlottisError,
+    InternalError,
+    ProviderError,
+    ProviderRequestRefused,
+    ProviderTimeout,
+    unforeseen,
+)
 from app.domain.events import Event
 from app.domain.ports import Observer, Provider
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt, End, TurnRecord
 from app.engine.race import LiveAttempt, race, with_defaults
 from app.engine.relay import Tally, relay
-from app.engine.repair import repaired
+from app.engine.repair import place_before_repair, repaired
 from app.engine.routing import Router
 
 ENDS: dict[str, End] = {"length": "length", "content_filter": "refused"}
@@ -69,8 +77,13 @@ class Turn:
         """Find the targets and wait until one speaks."""
         route = self._desk.router.resolve(self.request.model)
         self.request = with_defaults(self.request, route)
-        request = msgspec.structs.replace(self.request, messages=repaired(self.request.messages))
-        self._attempt = race(request, route, self._desk.providers, self._past)
+        mended = repaired(self.request.messages)
+        request = msgspec.structs.replace(self.request, messages=mended)
+        try:
+            self._attempt = race(request, route, self._desk.providers, self._past)
+        except ProviderRequestRefused as refusal:
+            refusal.param = place_before_repair(refusal.param, mended, self.request.messages)
+            raise
 
     def events(self) -> Iterator[Event]:
         """Yield the answer; raises ProviderError where it breaks off, InternalError where it is our fault."""

@@ -3,6 +3,8 @@
 import uuid
 from collections.abc import Hashable
 
+import msgspec
+
 from app.domain.events import ToolCall
 
 
@@ -16,6 +18,8 @@ class ToolCalls:
         self._index: dict[Hashable, int] = {}
         self._ids: dict[int, str] = {}
         self._without_arguments: set[int] = set()
+        self._without_id: dict[int, tuple[str, str]] = {}
+        """Calls that came without an id: name and arguments so far, all that tells the next such call from them."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -23,15 +27,16 @@ class ToolCalls:
     def piece(self, key: Hashable, call_id: str | None, name: str | None, arguments: str) -> ToolCall | None:
         """Return the event for a piece of a call; None where the piece adds nothing, or belongs to no call."""
         index = self._index.get(key)
-        # Some servers give every call the index 0 and only the id tells them apart.
-        is_new = index is None or (bool(call_id) and bool(name) and call_id != self._ids[index])
-        if index is None or is_new:
+        if index is None or (name and self._begins_another(index, call_id, name, arguments)):
             if not name:
                 return None
             return self._begin(key, call_id, name, arguments)
         if not arguments:
             return None
         self._without_arguments.discard(index)
+        if index in self._without_id:
+            own_name, so_far = self._without_id[index]
+            self._without_id[index] = own_name, so_far + arguments
         return ToolCall(index, arguments=arguments)
 
     def finish(self) -> list[ToolCall]:
@@ -44,6 +49,29 @@ class ToolCalls:
         index = len(self._ids)
         self._index[key] = index
         self._ids[index] = call_id or f"call_{uuid.uuid4().hex[:24]}"
+        if not call_id:
+            self._without_id[index] = name, arguments
         if not arguments:
             self._without_arguments.add(index)
         return ToolCall(index, self._ids[index], name, arguments)
+
+    def _begins_another(self, index: int, call_id: str | None, name: str, arguments: str) -> bool:
+        """Whether a named piece under a known key is a call of its own: some servers give every call the index 0.
+
+        Then the id tells calls apart; without ids another name does, or that the arguments so far are whole: nothing
+        can be added to those.
+        """
+        if call_id:
+            return call_id != self._ids[index]
+        if index not in self._without_id:
+            return False
+        own_name, so_far = self._without_id[index]
+        return name != own_name or (bool(arguments) and _is_whole(so_far))
+
+
+def _is_whole(arguments: str) -> bool:
+    try:
+        msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

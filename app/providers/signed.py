@@ -25,6 +25,19 @@ class SDKClient(Protocol):
         """Send a POST; raises the SDK's own errors."""
         ...
 
+    def get(self, path: str, *, cast_to: type[httpx2.Response], options: Any) -> httpx2.Response:
+        """Send a GET; raises the SDK's own errors."""
+        ...
+
+
+def fetch(make_client: Callable[[httpx2.Client], SDKClient], path: str, options: Mapping[str, Any]) -> bytes:
+    """Return what a GET of the SDK's answers; raises the SDK's own errors.
+
+    On a connection of its own: no turn waits for this one, and it is asked for too seldom to be kept.
+    """
+    with httpx2.Client(transport=Transport()) as client:
+        return make_client(client).get(path, cast_to=httpx2.Response, options=dict(options)).content
+
 
 class SignedPost:
     """The POST that `make_client(http_client).post(path, options=options)` makes, for any body."""

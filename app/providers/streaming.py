@@ -58,6 +58,8 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, name_e
             decoder = Decoder()
             while not reader.done and (data := body.read()):
                 for payload in decoder.feed(data):
+                    if reader.done:  # what came with the end, behind it, is no part of the answer
+                        break
                     yield from reader.read(payload)
             if not reader.done:
                 for payload in decoder.flush():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from upstreams.openai_rules import check
 
 from app.domain.request import Message
-from app.engine.repair import INTERRUPTED, repaired
+from app.engine.repair import INTERRUPTED, place_before_repair, repaired
 
 
 def calls(*ids: str, content: str | None = None) -> Any:
@@ -73,6 +73,29 @@ def test_mended(history: list[Any], mended: list[Any]) -> None:
     before = copy.deepcopy(history)
     assert repaired(history) == mended
     assert history == before
+
+
+AUDIO: Message = {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("param", "told"),
+    [
+        ("messages[4].content[0].type", "messages[3].content[0].type"),
+        ("messages.[4].content", "messages[3].content"),
+        ("messages[4]", "messages[3]"),
+        ("messages[0].content", "messages[0].content"),
+        ("messages[3].content", "messages"),
+        ("messages[9]", "messages[9]"),
+        ("messages", "messages"),
+        ("tools[4].function", "tools[4].function"),
+        (None, None),
+    ],
+)
+def test_a_refused_field_is_named_as_the_caller_knows_it(param: str | None, told: str | None) -> None:
+    """Results that were made up move what stands after them; the caller is told the place in the request that came."""
+    messages = [SYSTEM, USER, calls("a"), AUDIO]
+    assert place_before_repair(param, repaired(messages), messages) == told
 
 
 IDS = st.sampled_from(["a", "b", "c"])

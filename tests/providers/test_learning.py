@@ -37,7 +37,7 @@ def openai() -> Iterator[tuple[OpenAIUpstream, OpenAIProvider]]:
     with OpenAIUpstream(strict=False) as upstream:
         provider = OpenAIProvider("vendor", api_key=upstream.key, base_url=upstream.base_url, connect_s=5, idle_s=5)
         yield upstream, provider
-        provider._client.close()
+        provider.close()
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def anthropic() -> Iterator[tuple[AnthropicUpstream, AnthropicProvider]]:
     with AnthropicUpstream(strict=False) as upstream:
         provider = AnthropicProvider("anthropic", api_key=upstream.key, base_url=upstream.url, connect_s=5, idle_s=5)
         yield upstream, provider
-        provider._client.close()
+        provider.close()
 
 
 def ask(provider: OpenAIProvider | AnthropicProvider, model: str, **fields: Any) -> list[Event]:
@@ -151,6 +151,7 @@ def test_a_refusal_that_stays_is_told(openai: tuple[OpenAIUpstream, OpenAIProvid
     assert len(upstream.requests) == 2
 
 
+TEXT = {"type": "text", "text": "x"}
 ANTHROPIC_REFUSALS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("claude-sonnet-5", "thinking.type: disabled is not supported", {}, {"thinking": None}),
     ("claude-fable-5", "output_config.effort: Extra inputs are not permitted", {}, {"output_config": None}),
@@ -171,6 +172,12 @@ ANTHROPIC_REFUSALS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
         "max_tokens: 9000 > 8192, which is the maximum",
         {"params": {"max_tokens": 9000}},
         {"max_tokens": 4096},
+    ),
+    (
+        "claude-opus-5",
+        "role 'system' is not supported on this model",
+        {"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]},
+        {"messages": [{"role": "user", "content": [TEXT, {"type": "text", "text": "<system>\ny\n</system>"}]}]},
     ),
     ("claude-new", "metadata: Extra inputs are not permitted", {"params": {"user": "u"}}, {"metadata": None}),
 ]

@@ -178,7 +178,6 @@ class UpstreamContract(ProviderContract):
         ask(stage, provider)
         stage.calls(("call_1", "end_call", ["{}"]))
         ask(stage, provider, tools=TOOLS)
-        provider.models()
         assert len({recorded.connection for recorded in stage.upstream.requests}) == 1
         assert all(recorded.answered.wait(SOON_S) for recorded in stage.upstream.requests)
 

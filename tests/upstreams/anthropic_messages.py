@@ -12,7 +12,7 @@ _ID = r"^[a-zA-Z0-9_-]+$"
 # [P] Each block type, and the fields that it may have; the roles that may send it.
 _COMMON = {"type", "cache_control"}
 _BLOCKS: dict[str, tuple[set[str], set[str]]] = {
-    "text": ({"text", "citations"}, {"user", "assistant"}),
+    "text": ({"text", "citations"}, {"user", "assistant", "system"}),
     "image": ({"source", "transformations"}, {"user"}),
     "document": ({"source", "title", "context", "citations"}, {"user"}),
     "search_result": ({"source", "title", "content", "citations"}, {"user"}),
@@ -35,6 +35,7 @@ def check_messages(body: Body) -> None:
         raise Refused("messages: at least one message is required")  # [7]
     for at, message in enumerate(messages):
         _message(message, at, model)
+    _system_turns(messages)
     _tool_pairs(messages)
     _tools_declared(body)
     _prefill(body, model)
@@ -62,24 +63,32 @@ def _system(system: Any) -> None:
 
 def _message(message: Body, at: int, model: Model) -> None:
     role = message.get("role")
-    if role == "system":  # [6]
+    if role == "system" and not model.takes_system_turns:  # [6]
         raise Refused(
             'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, '
             'not "system" as an input message role.'
         )
-    if role not in {"user", "assistant"}:
+    if role not in {"user", "assistant", "system"}:
         raise Refused(f"messages.{at}.role: Input should be 'user' or 'assistant'")
     extra(message, {"role", "content"}, f"messages.{at}.")
     if not isinstance(message.get("content"), str | list):
         raise Refused(f"messages.{at}.content: Input should be a valid list")
     for index, block in enumerate(blocks(message)):
         _block(block, role, f"messages.{at}.content.{index}", model)
-    if role == "user":
+    if role in {"user", "system"}:
         _user_text(message, at)
 
 
+def _system_turns(messages: list[Body]) -> None:
+    """[6] Directly after a user's turn, and before the assistant's or at the end."""
+    roles = [message["role"] for message in messages]
+    for before, role, after in zip(["", *roles], roles, [*roles[1:], "assistant"], strict=False):
+        if role == "system" and (before != "user" or after != "assistant"):
+            raise Refused("messages: `system` messages must follow a `user` message and precede an `assistant` one")
+
+
 def _user_text(message: Body, at: int) -> None:
-    """[2] A user says something: whitespace is fine only beside other text."""
+    """[2] A user (and the system) says something: whitespace is fine only beside other text."""
     content = blocks(message)
     if not content:
         raise Refused(f"messages.{at}: user messages must have non-empty content")

@@ -48,6 +48,11 @@ class Model(NamedTuple):
         return self.version < (4, 6)
 
     @property
+    def takes_system_turns(self) -> bool:
+        """Case 6: Opus from 4.8 on, and Fable."""
+        return self.line == "fable" or (self.line == "opus" and self.version >= (4, 8))
+
+    @property
     def takes_forced_tools(self) -> bool:
         """Case 19: `any` and `tool`, except on the 5.5 line."""
         return self.version != (5, 5)

@@ -57,11 +57,15 @@ Script = Answer | Callable[[Recorded], Answer]
 
 
 class Upstream:
-    """A scripted server on 127.0.0.1. `answers` is keyed by model name, or by route, as `GET /v1/models`."""
+    """A scripted server on 127.0.0.1. `answers` is keyed by model name, or by route, as `GET /v1/models`.
+
+    Questions about one model come in the background: they are kept in `lookups`, all others in `requests`.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, Script] = {}
         self.requests: list[Recorded] = []
+        self.lookups: list[Recorded] = []
         self.connections = 0
         self.open_streams = 0
         self._changed = threading.Condition()
@@ -163,7 +167,7 @@ class Upstream:
         request = connection.read_request()
         recorded = Recorded(*request, _parsed(request), connection.number, time.monotonic())
         with self._changed:
-            self.requests.append(recorded)
+            (self.lookups if recorded.route.startswith("GET /v1/models/") else self.requests).append(recorded)
             self.open_streams += 1
             self._changed.notify_all()
         return recorded

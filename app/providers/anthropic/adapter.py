@@ -5,6 +5,7 @@ made per chunk.
 from collections.abc import Set
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import anthropic
 import httpx2
@@ -17,11 +18,11 @@ from app.domain.request import TurnRequest
 from app.providers import failures
 from app.providers.anthropic.errors import name_error
 from app.providers.anthropic.lessons import LESSONS
-from app.providers.anthropic.models import facts_of
+from app.providers.anthropic.models import Models
 from app.providers.anthropic.names import originals
 from app.providers.anthropic.translate import AnswerReader, to_body
 from app.providers.learning import Lessons
-from app.providers.signed import SignedPost
+from app.providers.signed import SignedPost, fetch
 from app.providers.streaming import naming, stream_events
 from app.providers.transport import Transport
 
@@ -42,6 +43,7 @@ class AnthropicProvider:
         self.name = name
         failures.keep_secret(api_key)
         self._lessons = Lessons(name, LESSONS)
+        self._models = Models(self._ask_for)
 
         def client(http_client: httpx2.Client) -> anthropic.Anthropic:
             return anthropic.Anthropic(
@@ -53,20 +55,20 @@ class AnthropicProvider:
                 open_telemetry=False,
             )
 
-        transport = Transport()
+        self._client = client
+        self._transport = Transport()
         timeout = httpx2.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None)
         # As in the openai adapter: a server without a key gets no Authorization header.
         self._unsigned: dict[str, Any] = {} if api_key else {"Authorization": anthropic.omit}
         options = {"headers": {"Accept": "text/event-stream", **self._unsigned}, "timeout": timeout}
-        self._post = SignedPost(transport, client, "/v1/messages", options, timeout)
-        self._client = client(httpx2.Client(transport=transport))
+        self._post = SignedPost(self._transport, client, "/v1/messages", options, timeout)
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider."""
         names = originals(tool["function"]["name"] for tool in request.tools)
 
         def call(lessons: Set[str]) -> Events:
-            body = self._lessons.mended(to_body(request, model, facts_of(model)), lessons)
+            body = self._lessons.mended(to_body(request, model, self._models.facts_of(model)), lessons)
             wire = msgspec.json.encode(body)
             return stream_events(lambda: self._post.send(wire), AnswerReader(names), name_error)
 
@@ -74,14 +76,23 @@ class AnthropicProvider:
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""
-        options: Any = {"timeout": MODELS_TIMEOUT_S, "params": {"limit": 1000}, "headers": self._unsigned}
-        with naming(name_error):
-            response = self._client.get("/v1/models", cast_to=httpx2.Response, options=options)
         try:
-            listed: list[dict[str, Any]] = msgspec.json.decode(response.content)["data"]
+            listed: list[dict[str, Any]] = msgspec.json.decode(self._get("/v1/models", {"limit": 1000}))["data"]
             return [Model(str(row["id"]), _created(row), "anthropic") for row in listed]
         except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
             raise ProviderBroken(detail="the list of models is not one") from error
+
+    def close(self) -> None:
+        """Close the connections that are kept for the next turns."""
+        self._transport.close()
+
+    def _ask_for(self, model: str) -> bytes:
+        return self._get(f"/v1/models/{quote(model, safe='')}", {})
+
+    def _get(self, path: str, params: dict[str, Any]) -> bytes:
+        options = {"timeout": MODELS_TIMEOUT_S, "params": params, "headers": self._unsigned}
+        with naming(name_error):
+            return fetch(self._client, path, options)
 
 
 def _created(row: dict[str, Any]) -> int:

@@ -26,7 +26,7 @@ def to_system(messages: list[Message]) -> tuple[list[JSON], list[Message]]:
     """Return the system prompt's text blocks and the messages that follow it.
 
     Only what stands before the conversation is the system prompt. A system or developer message in the middle stays
-    where it is, as a user's: moved to the top it would break the prompt cache on every turn (6).
+    there: moved to the top it would break the prompt cache on every turn (6).
     """
     head = 0
     while head < len(messages) and messages[head]["role"] in ("system", "developer"):
@@ -35,10 +35,13 @@ def to_system(messages: list[Message]) -> tuple[list[JSON], list[Message]]:
     return [{"type": "text", "text": text} for text in texts if text.strip()], messages[head:]
 
 
-def to_turns(messages: list[Message], *, first_index: int = 0, prefill: bool = False) -> list[JSON]:
+def to_turns(
+    messages: list[Message], *, first_index: int = 0, prefill: bool = False, system_turns: bool = False
+) -> list[JSON]:
     """Return the conversation as alternating turns that end with the user's, unless the model takes a prefill.
 
-    `first_index` is the first message's place in the request, by which a ContentNotTaken names its field.
+    `first_index` is the first message's place in the request, by which a ContentNotTaken names its field. With
+    `system_turns` the model takes system messages in mid-conversation, directly after a user's turn.
     """
     turns: list[JSON] = []
     ids = UniqueIds()
@@ -53,7 +56,7 @@ def to_turns(messages: list[Message], *, first_index: int = 0, prefill: bool = F
         turn["content"] = _tidied(turn["role"], turn["content"])
     # An assistant turn without anything says nothing; the user turns around it become one (1, 3).
     turns = _merged(turn for turn in turns if turn["content"])
-    return _ended(turns, prefill=prefill)
+    return _ended([part for turn in turns for part in _settled(turn, system_turns=system_turns)], prefill=prefill)
 
 
 def _blocks(message: Message, path: str, ids: UniqueIds) -> list[JSON]:
@@ -67,7 +70,7 @@ def _blocks(message: Message, path: str, ids: UniqueIds) -> list[JSON]:
             return _content(message.get("content"), path) or [_STAND_IN]
         case role:
             text = text_of(message.get("content"))
-            return [_text(f"<{role}>\n{text}\n</{role}>")] if text.strip() else []
+            return [{"type": "system", "text": text, "role": role}] if text.strip() else []
 
 
 def _tool_result(message: Message, path: str, ids: UniqueIds) -> JSON:
@@ -169,6 +172,34 @@ def _merged(turns: Iterable[JSON]) -> list[JSON]:
         else:
             merged.append(turn)
     return merged
+
+
+def _settled(turn: JSON, *, system_turns: bool) -> list[JSON]:
+    """Return the turn, and what a system message said during it: as a turn of its own after it, or inline (6)."""
+    said = [block for block in turn["content"] if block["type"] == "system"]
+    if not said:
+        return [turn]
+    others = [block for block in turn["content"] if block["type"] != "system"]
+    if system_turns and others:
+        return [{**turn, "content": others}, {"role": "system", "content": [_text(block["text"]) for block in said]}]
+    content = turn["content"]
+    return [{**turn, "content": [_inline(**block) if block["type"] == "system" else block for block in content]}]
+
+
+def without_system_turns(turns: list[JSON]) -> list[JSON]:
+    """Return the turns with those of the system inline, for a model that turned out not to take them (6)."""
+    inlined: list[JSON] = []
+    for turn in turns:
+        if turn["role"] == "system":
+            said = [_inline(block["text"]) for block in turn["content"]]
+            inlined[-1] = {**inlined[-1], "content": inlined[-1]["content"] + said}
+        else:
+            inlined.append(turn)
+    return inlined
+
+
+def _inline(text: str, role: str = "system", **_: str) -> JSON:
+    return _text(f"<{role}>\n{text}\n</{role}>")
 
 
 def _ended(turns: list[JSON], *, prefill: bool) -> list[JSON]:

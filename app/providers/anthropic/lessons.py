@@ -3,7 +3,7 @@
 import re
 
 from app.domain.request import JSON
-from app.providers.anthropic.content import CONTINUE
+from app.providers.anthropic.content import CONTINUE, without_system_turns
 from app.providers.learning import Lesson, Table, mentions, without
 
 LEAST_MAX_TOKENS = 4096
@@ -19,6 +19,10 @@ def _without_effort(body: JSON) -> None:
 def _end_with_user(body: JSON) -> None:
     if body["messages"][-1]["role"] == "assistant":
         body["messages"].append({"role": "user", "content": [{"type": "text", "text": CONTINUE}]})
+
+
+def _system_inline(body: JSON) -> None:
+    body["messages"] = without_system_turns(body["messages"])
 
 
 def _let_choose(body: JSON) -> None:
@@ -49,6 +53,7 @@ def _without_strict(body: JSON) -> None:
 
 LESSONS: Table = {
     "prefill": Lesson(re.compile(r"prefill|must end with a user message|final assistant"), _end_with_user),
+    "system_turns": Lesson(re.compile(r"""\brole ['"`]system\b"""), _system_inline),
     "disable_parallel_tool_use": Lesson(mentions("disable_parallel_tool_use"), _one_after_the_other),
     "tool_choice": Lesson(mentions("tool_choice"), _let_choose),
     "effort": Lesson(re.compile(r"\beffort\b"), _without_effort),

@@ -47,7 +47,10 @@ def to_body(request: TurnRequest, model: str, facts: ModelFacts) -> JSON:
         "model": model,
         "max_tokens": min(params.get("max_tokens", DEFAULT_MAX_TOKENS), facts.max_tokens),
         "messages": to_turns(
-            conversation, first_index=len(request.messages) - len(conversation), prefill=facts.prefill
+            conversation,
+            first_index=len(request.messages) - len(conversation),
+            prefill=facts.prefill,
+            system_turns=facts.system_turns,
         ),
         "stream": True,
     }

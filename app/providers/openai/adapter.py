@@ -18,7 +18,7 @@ from app.providers.learning import Lessons
 from app.providers.openai.errors import name_error
 from app.providers.openai.lessons import LESSONS
 from app.providers.openai.translate import AnswerReader, Dialect, to_body
-from app.providers.signed import SignedPost
+from app.providers.signed import SignedPost, fetch
 from app.providers.streaming import naming, stream_events
 from app.providers.transport import Transport
 
@@ -63,11 +63,11 @@ class OpenAIProvider:
                 max_retries=0,
             )
 
-        transport = Transport()
+        self._client = client
+        self._transport = Transport()
         timeout = httpx2.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None)
         options = {"headers": {"Accept": "text/event-stream", **self._unsigned}, "timeout": timeout}
-        self._post = SignedPost(transport, client, "/chat/completions", options, timeout)
-        self._client = client(httpx2.Client(transport=transport))
+        self._post = SignedPost(self._transport, client, "/chat/completions", options, timeout)
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider."""
@@ -81,14 +81,18 @@ class OpenAIProvider:
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""
-        options: Any = {"timeout": MODELS_TIMEOUT_S, "headers": self._unsigned}
+        options = {"timeout": MODELS_TIMEOUT_S, "headers": self._unsigned}
         with naming(name_error):
-            response = self._client.get("/models", cast_to=httpx2.Response, options=options)
+            content = fetch(self._client, "/models", options)
         try:
-            listed: list[dict[str, Any]] = msgspec.json.decode(response.content)["data"]
+            listed: list[dict[str, Any]] = msgspec.json.decode(content)["data"]
             return [
                 Model(str(row["id"]), int(row.get("created") or 0), str(row.get("owned_by") or self.name))
                 for row in listed
             ]
         except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
             raise ProviderBroken(detail="the list of models is not one") from error
+
+    def close(self) -> None:
+        """Close the connections that are kept for the next turns."""
+        self._transport.close()

@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.errors import ProviderBroken
 from app.domain.events import Event, Finish, FinishReason, Reasoning, Refusal, Start, Text, ToolCall, Usage
-from app.domain.request import JSON, TurnRequest, text_of
+from app.domain.request import JSON, TurnRequest
 from app.providers import failures
 from app.providers.calls import ToolCalls
 from app.providers.openai.models import ModelFacts, facts_of
@@ -23,8 +23,10 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-"""What is not named here is taken as `stop`."""
+"""What is not named here, nor in `BROKEN_OFF`, is taken as `stop`."""
 
+BROKEN_OFF = {"error", "network_error", "insufficient_system_resource"}
+"""Words of OpenRouter and Mistral, of Zhipu and of DeepSeek for an answer that failed: never a clean end."""
 
 SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias")
 
@@ -159,6 +161,8 @@ class AnswerReader:
             raise ProviderBroken(detail="not a chunk") from error
         if chunk.error is not None:
             raise failure_in_stream(chunk.error)
+        if chunk.choices is None and b'"error"' in payload:
+            _raise_bare_error(payload)
         if not self._started and (chunk.id or chunk.choices):  # Azure's first chunk has neither
             self._started = True
             yield Start(
@@ -191,7 +195,7 @@ class AnswerReader:
     def _delta(self, delta: _Delta, logprobs: Any) -> Iterator[Event]:
         if delta.content:
             # Some servers send a list of parts, as a request may.
-            text = delta.content if isinstance(delta.content, str) else text_of(delta.content)
+            text = delta.content if isinstance(delta.content, str) else _text_of_parts(delta.content)
             if text:
                 yield Text(text, logprobs if isinstance(logprobs, dict) else None)
         if delta.tool_calls:
@@ -212,11 +216,20 @@ class AnswerReader:
                 yield event
 
     def _finish(self, reason: str) -> Iterator[Event]:
+        if reason in BROKEN_OFF:
+            raise ProviderBroken(detail=f"finish_reason {reason}")
         self._finished = True
         yield from self._calls.finish()
         ours = FINISH_REASONS.get(reason, "stop")
         # Case 29: an answer with tool calls ends so, unless it was cut.
         yield Finish("tool_calls" if self._calls and ours == "stop" else ours)
+
+
+def _raise_bare_error(payload: bytes) -> None:
+    """Raise the error that stands in an event by itself, without `error` around it, as vLLM and Mistral put it."""
+    fields = msgspec.json.decode(payload)
+    if fields.get("object") == "error":
+        raise failure_in_stream(fields)
 
 
 def failure_in_stream(error: Any) -> Exception:
@@ -242,6 +255,10 @@ _STATUSES = {
     "overloaded": 503,
 }
 """The statuses that an error's code or type stands for."""
+
+
+def _text_of_parts(parts: list[dict[str, Any]]) -> str:
+    return "".join(text for part in parts if part.get("type") == "text" and isinstance(text := part.get("text"), str))
 
 
 def _arguments(arguments: str | dict[str, Any] | None) -> str:

@@ -44,7 +44,7 @@ class AnthropicStage:
     def close(self) -> None:
         """Close the connections that the providers have kept; a server keeps them for as long as it lives."""
         for provider in self._made:
-            provider._client.close()
+            provider.close()
 
     def answer(self, *pieces: str | Step, finish: FinishReason = "stop") -> Answer:
         """Make an answer of words."""

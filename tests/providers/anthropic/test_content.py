@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import ContentNotTaken
-from app.providers.anthropic.content import CONTINUE, SILENCE, to_system, to_turns
+from app.providers.anthropic.content import CONTINUE, SILENCE, to_system, to_turns, without_system_turns
 
 PNG = base64.b64encode(b"png").decode()
 USER = {"role": "user", "content": "Hello"}
@@ -176,3 +176,52 @@ def test_what_cannot_be_translated(part: Any, param: str) -> None:
     with pytest.raises(ContentNotTaken) as refused:
         to_turns([USER, {"role": "user", "content": [text("x"), part]}], first_index=3)  # type: ignore[list-item]
     assert refused.value.param == f"messages[4].content[1].{param}"
+
+
+NOTE = {"role": "system", "content": "Be brief."}
+SAID = {"role": "assistant", "content": "Well."}
+USER_TURN = {"role": "user", "content": [text("Hello")]}
+SAID_TURN = {"role": "assistant", "content": [text("Well.")]}
+NOTE_TURN = {"role": "system", "content": [text("Be brief.")]}
+INLINE = text("<system>\nBe brief.\n</system>")
+CALLING = {"role": "assistant", "content": None, "tool_calls": [call("a")]}
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "done"}
+
+NATIVE: list[tuple[str, list[Any], list[Any]]] = [
+    ("after the user, at the end", [USER, NOTE], [USER_TURN, NOTE_TURN]),
+    ("after the user, before the assistant", [USER, NOTE, SAID, USER], [USER_TURN, NOTE_TURN, SAID_TURN, USER_TURN]),
+    ("before the user: it comes after", [USER, SAID, NOTE, USER], [USER_TURN, SAID_TURN, USER_TURN, NOTE_TURN]),
+    (
+        "several are one, in their order",
+        [USER, NOTE, {"role": "developer", "content": "Or not."}],
+        [USER_TURN, {"role": "system", "content": [text("Be brief."), text("Or not.")]}],
+    ),
+    (
+        "after a tool's result",
+        [USER, CALLING, RESULT, NOTE],
+        [
+            USER_TURN,
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "done"}]},
+            NOTE_TURN,
+        ],
+    ),
+    (
+        "between two of the assistant's, where no user speaks, it is inline",
+        [USER, SAID, NOTE, SAID, USER],
+        [USER_TURN, SAID_TURN, {"role": "user", "content": [INLINE]}, SAID_TURN, USER_TURN],
+    ),
+    ("a blank one is nothing", [USER, {"role": "system", "content": " "}], [USER_TURN]),
+]
+
+
+@pytest.mark.parametrize(("messages", "turns"), [row[1:] for row in NATIVE], ids=[row[0] for row in NATIVE])
+def test_a_model_that_takes_system_turns_gets_them(messages: Any, turns: Any) -> None:
+    """A system message in mid-conversation keeps its weight, in the one place where Anthropic takes it (6)."""
+    assert to_turns(messages, system_turns=True) == turns
+
+
+def test_system_turns_can_be_taken_back_inline() -> None:
+    """A model that turns out not to take them gets the same turns that it would have got at once."""
+    messages: Any = [USER, NOTE, SAID, USER, NOTE]
+    assert without_system_turns(to_turns(messages, system_turns=True)) == to_turns(messages)
