@@ -8,13 +8,13 @@ from typing import Any, cast
 
 from dotenv import load_dotenv
 from environs import Env, EnvValidationError
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 from marshmallow.experimental.context import Context
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Target, Vendor
 from app.providers import function
-from app.schemas.fields import Flag, Map, Number, OneOf
+from app.schemas.fields import Flag, Map, Number, OneOf, Whole
 from app.schemas.params import ParamsSchema, set_params
 from app.schemas.reasons import reasons
 
@@ -149,9 +149,33 @@ class _Strict(Schema):
     error_messages = {"unknown": "unknown key", "type": "expected a table"}  # noqa: RUF012 (marshmallow's own way)
 
 
+class _Phrases(fields.Field[tuple[str, ...]]):
+    """A phrase, or several that are used in turn."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        phrases = [value] if isinstance(value, str) else value
+        if not isinstance(phrases, list) or not phrases or not all(isinstance(one, str) and one for one in phrases):
+            raise ValidationError("expected a phrase, or a list of them")
+        return tuple(phrases)
+
+
 class _BudgetSchema(_Strict):
     connect_s = Number(0.01, 600)
+    first_token_s = Number(0.01, 600)
     idle_s = Number(0.01, 600)
+    total_s = Number(0.1, 3600)
+    retries = Whole(0, 10)
+    retry_after_max_s = Number(0, 60)
+    hedge_after_s = Number(0, 600)
+    filler_after_s = Number(0, 600)
+    filler = _Phrases()
+    filler_max = Whole(1, 10)
+    resume = Flag()
+    apology = fields.String()
+    cooldown_s = Number(0, 3600)
+    cooldown_after = Whole(1, 1000)
+    heartbeat_s = Number(0, 600)
+    headers_after_s = Number(0.01, 600)
 
 
 class _ProviderName(fields.String):
@@ -198,6 +222,7 @@ class _Target(fields.String):
 class _RouteSchema(ParamsSchema, _Strict):
     prompt_caching = Flag()
     reasoning_content = Flag()
+    budget = fields.Nested(_BudgetSchema)
     targets = fields.List(_Target(), required=True, validate=validate.Length(min=1, error="expected at least one"))
 
     @pre_load
@@ -207,11 +232,6 @@ class _RouteSchema(ParamsSchema, _Strict):
             data = {**data, "targets": [data["target"]]}
             del data["target"]
         return data
-
-    @post_load
-    def _route(self, data: dict[str, Any], **_: Any) -> Route:
-        own = {name: data[name] for name in ("prompt_caching", "reasoning_content") if name in data}
-        return Route(data["targets"], set_params(data), **own)
 
 
 _new_name = fields.String(validate=validate.NoneOf(["local", "function"], error="this name is taken"))
@@ -243,12 +263,19 @@ def _config(path: Path, env: Env, *, required: bool, wrong: list[str]) -> dict[s
         )
         for name, table in loaded.get("providers", {}).items()
     }
+    budget: dict[str, Any] = {"heartbeat_s": env.float("HEARTBEAT_S", 0.0, validate=validate.Range(0, 600))}
+    budget |= defaults.get("budget", {})
     return {
         "default_provider": defaults.get("provider"),
-        "budget": Budget(**defaults.get("budget", {})),
+        "budget": Budget(**budget),
         "vendors": vendors,
-        "routes": loaded.get("routes", {}),
+        "routes": {name: _route(table, budget) for name, table in loaded.get("routes", {}).items()},
     }
+
+
+def _route(table: dict[str, Any], budget: Mapping[str, Any]) -> Route:
+    own = {name: table[name] for name in ("prompt_caching", "reasoning_content") if name in table}
+    return Route(table["targets"], set_params(table), budget=Budget(**{**budget, **table.get("budget", {})}), **own)
 
 
 def _validated(config: dict[str, Any]) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def test_the_file() -> None:
     """glottis.toml sets providers, routes with their defaults, and budgets."""
     settings = load(CONFIG, GROQ_API_KEY="gsk-1")
     assert settings.default_provider == "groq"
-    assert settings.budget == Budget(2, 10.5)
+    assert settings.budget == Budget(connect_s=2, idle_s=10.5)
     assert settings.vendors == {
         "groq": Vendor("openai", "https://api.groq.com/openai/v1", "GROQ_API_KEY", "gsk-1"),
         "plain": Vendor("anthropic", "http://localhost:8080"),

@@ -5,12 +5,36 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+USUAL_FIRST_TOKEN_S = 3.0
+"""To the first word, of a model that does not think before it speaks."""
 
-class Budget(Struct, frozen=True):
-    """How long an upstream call may take: to connect, and to be silent afterwards; seconds."""
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """How much silence a turn may have, and what is done about it. docs/voice.md says how the figures add up.
+
+    Speakable is what a caller can hear, or what acts: headers, pings, empty and reasoning deltas are silence.
+    """
 
     connect_s: float = 2.0
-    idle_s: float = 10.0
+    first_token_s: float | None = None
+    """From an attempt's beginning to its first speakable event; None: what the model needs, or USUAL_FIRST_TOKEN_S."""
+    idle_s: float = 4.0
+    """Between two speakable events."""
+    total_s: float = 120.0
+    retries: int = 1
+    """Per target, before the first word."""
+    retry_after_max_s: float = 0.5
+    hedge_after_s: float = 0.0
+    filler_after_s: float = 0.0
+    filler: tuple[str, ...] = ("Hmm, one moment... ",)
+    filler_max: int = 1
+    resume: bool = True
+    apology: str = ""
+    cooldown_s: float = 10.0
+    cooldown_after: int = 3
+    heartbeat_s: float = 0.0
+    headers_after_s: float = 25.0
+    """A streamed answer that has not begun by then sends its headers all the same."""
 
 
 class Vendor(Struct, frozen=True):
@@ -42,3 +66,4 @@ class Route(Struct, frozen=True):
     params: Mapping[str, Any] = {}
     prompt_caching: bool = True
     reasoning_content: bool = False
+    budget: Budget = Budget()
