@@ -28,7 +28,7 @@ def create_app(settings: Settings) -> Flask:
     # `provider/model` may be said of these. A function answers under the name of its route alone; and `openai/...` may
     # well be another vendor's own name of a model, where there is no key for OpenAI.
     prefixes = (configured | settings.vendors.keys()) - {"function"}
-    router = Router(settings.routes, prefixes, configured, default)
+    router = Router(settings.routes, prefixes, configured, default, settings.budget)
     logs.log(
         logging.INFO,
         "boot",
@@ -62,7 +62,7 @@ def _providers(settings: Settings) -> dict[str, Provider]:
     }
     targets = [target for route in settings.routes.values() for target in route.targets]
     functions = {target.model for target in targets if target.provider == "function"}
-    providers = build(vendors, functions, settings.budget)
+    providers = build(vendors, functions)
     asked_for = settings.default_provider == "local" or any(target.provider == "local" for target in targets)
     if asked_for or all(isinstance(providers[name], UnconfiguredProvider) for name in vendors):
         providers["local"] = _local(settings)
@@ -84,4 +84,4 @@ def _local(settings: Settings) -> Provider:
         process.start()
     except OSError as error:
         raise SettingsError([f"LOCAL_PORT: the embedded model cannot start: {error.strerror}"]) from error
-    return LocalProvider(process, settings.budget)
+    return LocalProvider(process)

@@ -1,5 +1,6 @@
 """Who may call: API keys in any of three headers, compared in constant time. A view that says nothing needs a key."""
 
+import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
@@ -34,15 +35,17 @@ def require_key() -> None:
     keys: Collection[str] = current_app.config["API_KEYS"]
     if not keys and current_app.config["ALLOW_ANONYMOUS"]:
         return
-    if not has_key(keys, [request.headers.get(header, "") for header in HEADERS]):
+    key = key_of(keys, [request.headers.get(header, "") for header in HEADERS])
+    if key is None:
         raise InvalidKey
+    request.environ["glottis.caller"] = hashlib.sha256(key.encode()).hexdigest()
 
 
-def has_key(keys: Collection[str], sent: Iterable[str]) -> bool:
-    """Whether one of the sent values is one of the keys; every pair is compared, whichever fits."""
+def key_of(keys: Collection[str], sent: Iterable[str]) -> str | None:
+    """Return the key that one of the sent values is; every pair is compared, whichever fits. None if none is."""
     candidates = [_without_scheme(value).encode("utf-8", "surrogatepass") for value in sent]
-    matches = [hmac.compare_digest(candidate, key.encode()) for key in keys for candidate in candidates]
-    return any(matches)
+    matches = [key for key in keys for candidate in candidates if hmac.compare_digest(candidate, key.encode())]
+    return matches[0] if matches else None
 
 
 def _without_scheme(value: str) -> str:

@@ -6,7 +6,7 @@ socket costs one epoll registration a request, no greenlet and no timer; what it
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
@@ -26,7 +26,7 @@ class _Gone(CallerGone, GreenletExit):  # type: ignore[misc] # gevent has no typ
 
 
 class CallerWatch:
-    """Watches from `start` to `stop`; both may be called in any order and more than once."""
+    """Watches from `start` to `stop`; both may be called in any order and more than once. A domain.ports.Caller."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         sock = environ.get("gunicorn.socket")
@@ -34,6 +34,8 @@ class CallerWatch:
         self._socket: socket.socket | None = None if isinstance(sock, ssl.SSLSocket) else sock
         self._watcher: Any = None
         self._greenlet: Any = None
+        self._is_gone = False
+        self.detained: Callable[[], bool] = _not_detained
 
     def start(self) -> None:
         """Watch on behalf of the greenlet that calls this."""
@@ -48,6 +50,13 @@ class CallerWatch:
         if watcher is not None:
             watcher.stop()
             watcher.close()
+
+    def release(self) -> None:
+        """Raise CallerGone if the caller has gone: here, or where their own greenlet waits."""
+        if self._is_gone:
+            if gevent.getcurrent() is self._greenlet:
+                raise _Gone
+            gevent.get_hub().loop.run_callback(self._raise)
 
     def _readable(self) -> None:
         # Runs in the hub, which must not block: the look is taken in a greenlet of its own.
@@ -81,5 +90,11 @@ class CallerWatch:
 
     def _raise(self) -> None:
         if self._watcher is not None:
-            self.stop()
-            self._greenlet.throw(_Gone())
+            self._is_gone = True
+            if not self.detained():
+                self.stop()
+                self._greenlet.throw(_Gone())
+
+
+def _not_detained() -> bool:
+    return False

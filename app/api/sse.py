@@ -11,7 +11,7 @@ import msgspec
 
 from app.api.completion import usage_object
 from app.domain.errors import GlottisError
-from app.domain.events import Event, Finish, Reasoning, Refusal, Start, Text, ToolCall, Usage
+from app.domain.events import Event, Filler, Finish, Pause, Reasoning, Refusal, Start, Text, ToolCall, Usage
 from app.domain.request import TurnRequest
 
 DONE = b"data: [DONE]\n\n"
@@ -60,6 +60,10 @@ class ChunkEncoder:
                 return self._role() + self._chunk({}, event.reason)
             case Text():
                 return self._role() + self._chunk({"content": event.text}, logprobs=event.logprobs)
+            case Filler():
+                return self._role() + self._chunk({"content": event.text})
+            case Pause():
+                return self._role() + self._chunk({"content": ""})
             case Refusal():
                 return self._role() + self._chunk({"refusal": event.text})
             case ToolCall():

@@ -12,6 +12,7 @@
     ├── ProviderError                  502     server_error            provider_error
     │   ├── ProviderUnreachable        502     server_error            provider_unreachable
     │   ├── ProviderBroken             502     server_error            provider_broken
+    │   ├── EmptyAnswer                502     server_error            empty_answer
     │   ├── ProviderTimeout            504     server_error            provider_timeout
     │   ├── ProviderOverloaded         503     server_error            provider_overloaded
     │   ├── ProviderRateLimited        429     rate_limit_error        rate_limit_exceeded
@@ -23,6 +24,7 @@
     │   │   ├── ContextTooLong         400     invalid_request_error   context_length_exceeded
     │   │   └── ContentNotTaken        400     invalid_request_error   content_not_supported
     │   └── FunctionFailed             502     server_error            function_failed
+    ├── ServerStopping                 503     server_error            server_stopping
     └── InternalError                  500     server_error            internal_error
 
     CallerGone                         not a failure: the caller hung up or barged in, and the turn ends there
@@ -91,6 +93,14 @@ def place_of(error: BaseException) -> str:
     """Return the innermost file and line of an exception."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+
+
+class ServerStopping(GlottisError):
+    """The server is being stopped, and its time is up."""
+
+    status = 503
+    default_code = "server_stopping"
+    default_message = "The server is restarting. Please try again."
 
 
 class RequestError(GlottisError):
@@ -172,6 +182,13 @@ class ProviderBroken(ProviderError):
 
     default_code = "provider_broken"
     default_message = "The model provider's answer was cut off or malformed."
+
+
+class EmptyAnswer(ProviderError):
+    """The answer ended well, without a word and without a tool call: the caller would hear nothing."""
+
+    default_code = "empty_answer"
+    default_message = "The model provider's answer was empty."
 
 
 class ProviderTimeout(ProviderError):

@@ -1,6 +1,7 @@
 """Events: what a provider yields and an encoder takes; n wire formats in and m out meet only here.
 
-An answer is any number of Text, Reasoning, Refusal and ToolCall events, then one Finish and one Usage. Structs are
+An answer is any number of Text, Reasoning, Refusal and ToolCall events, then one Finish and one Usage; Filler and
+Pause are the engine's, while nothing of the answer is there. Structs are
 not tracked by the garbage collector (`gc=False`: they hold no cycles), because one is made for every chunk.
 """
 
@@ -55,6 +56,16 @@ class Finish(Struct, frozen=True, gc=False):
     reason: FinishReason
 
 
+class Filler(Struct, frozen=True, gc=False):
+    """Words that fill a silence before the answer: spoken, and no part of it."""
+
+    text: str
+
+
+class Pause(Struct, frozen=True, gc=False):
+    """Nothing to say yet: a sign of life for a connection that would be cut for its silence."""
+
+
 class Usage(Struct, frozen=True, gc=False):
     """Tokens, counted as OpenAI counts them: cached ones are part of the prompt, reasoning ones of the completion."""
 
@@ -66,11 +77,12 @@ class Usage(Struct, frozen=True, gc=False):
     estimated: bool = False
 
 
-Event = Start | Text | Reasoning | Refusal | ToolCall | Finish | Usage
+Event = Start | Text | Reasoning | Refusal | ToolCall | Finish | Filler | Pause | Usage
 Events = Generator[Event, None, None]
 """A provider's answer. `close()` ends the upstream call, at any moment and more than once."""
 
 
 def is_speakable(event: Event) -> bool:
     """Whether the caller can hear this event, or it acts: non-empty text, a refusal in words, or a tool call."""
-    return (isinstance(event, Text | Refusal) and bool(event.text)) or isinstance(event, ToolCall)
+    kind = type(event)
+    return kind is ToolCall or ((kind is Text or kind is Refusal) and event.text != "")  # type: ignore[union-attr]

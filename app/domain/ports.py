@@ -1,5 +1,6 @@
 """Ports: what the engine asks of the world, as protocols."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -30,8 +31,23 @@ class Provider(Protocol):
         """
         ...
 
+    def first_token_s(self, request: TurnRequest, model: str) -> float | None:
+        """How long this model may well think before its first word, seconds; None if it does not think."""
+        ...
+
     def models(self) -> list[Model]:
         """The models it offers, asked anew; raises ProviderError. May block for as long as its time-outs allow."""
+        ...
+
+
+class Caller(Protocol):
+    """Who waits for an answer, in a greenlet of their own."""
+
+    detained: Callable[[], bool]
+    """Asked when the caller has gone: while it is true, CallerGone is not raised, because others need the greenlet."""
+
+    def release(self) -> None:
+        """Raise CallerGone now, if the caller has gone."""
         ...
 
 

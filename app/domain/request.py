@@ -5,6 +5,8 @@ from typing import Any, TypedDict
 
 from msgspec import Struct
 
+from app.domain.config import Budget
+
 JSON = dict[str, Any]
 Content = str | list[JSON] | None
 
@@ -56,7 +58,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
 
     `params` has every other Chat Completions parameter that was set (temperature, max_tokens, stop, seed,
     response_format, ...) under OpenAI's name. `extra` is `elevenlabs_extra_body`: kept with the turn, never forwarded.
-    Of the last two fields, see domain.config.Route.
+    `caller` tells the holders of different keys apart, without telling the key. Of the last three fields, see
+    domain.config.Route.
     """
 
     model: str
@@ -68,9 +71,11 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     include_usage: bool = False
     request_id: str = ""
     conversation_id: str | None = None
+    caller: str = ""
     extra: Mapping[str, Any] = {}
     prompt_caching: bool = True
     reasoning_content: bool = False
+    budget: Budget = Budget()
 
     @property
     def last_user_text(self) -> str:

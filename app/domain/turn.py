@@ -14,17 +14,27 @@ End = Literal[
     "provider_error",
     "provider_timeout",
     "invalid_request",
+    "drained",
     "internal",
 ]
 
+Outcome = Literal["answered", "failed", "cut", "lost", "left"]
+"""An attempt's: `cut` after its first word, `lost` to a faster one, `left` by the caller."""
 
-class Attempt(Struct, frozen=True):
-    """One upstream call: its target as `provider/model`, how long it took, and why it failed, if it did."""
+
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One upstream call: its target as `provider/model`, when it began and how long it took, and how it went.
+
+    `began_ms` counts from the turn's start. `usage` is what it cost as far as is known, else an estimate.
+    """
 
     target: str
+    began_ms: float
     duration_ms: float
+    outcome: Outcome
     error: str | None = None
     upstream_status: int | None = None
+    usage: Usage | None = None
 
 
 class TurnRecord(Struct, frozen=True, kw_only=True):
@@ -45,3 +55,8 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
     tool_calls: int
     finish_reason: str | None
     usage: Usage | None
+    resumes: int = 0
+    fillers: int = 0
+    apologised: bool = False
+    shares: str | None = None
+    """The request id of the turn whose upstream call this one shared."""

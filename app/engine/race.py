@@ -1,96 +1,255 @@
-"""Attempts, target by target, until one speaks: before that, anything can be replaced without the caller knowing."""
+"""Attempts, target by target, until one speaks: before that, anything can be replaced without the caller knowing.
 
+What is to happen, and when, stands on an agenda: ask a target, hedge, fill the silence, send the headers.
+"""
+
+import contextlib
+import heapq
+import itertools
+import random
 import time
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterator, Mapping
+from enum import Enum
+from typing import NamedTuple
 
-import msgspec
+from gevent.queue import Empty, SimpleQueue
 
-from app.domain.config import Route, Target
-from app.domain.errors import ContentNotTaken, ContextTooLong, ProviderBroken, ProviderError, ProviderRequestRefused
-from app.domain.events import Event, Events, Finish, is_speakable
+from app.domain import errors
+from app.domain.config import USUAL_FIRST_TOKEN_S, Budget, Target
+from app.domain.errors import ProviderError, ProviderTimeout
+from app.domain.events import Filler, Pause
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest
-from app.domain.turn import Attempt
+from app.domain.turn import Attempt, Outcome
+from app.engine.attempt import LiveAttempt
+from app.engine.breaker import Breaker
+from app.engine.patience import Patience
+from app.engine.tally import estimated_usage
+
+BACK_OFF_S = 0.2
+MOST_BACK_OFF_S = 2.0
+MOST_IN_WINDOW, WINDOW_S = 4, 3.0
+"""A target is not hammered: no more attempts than these in any such time, whatever `retries` says."""
+
+Next = Enum("Next", ["AGAIN", "OTHER", "NONE"])
+
+POLICY: tuple[tuple[type[BaseException], Next], ...] = (
+    (errors.ContextTooLong, Next.OTHER),
+    (errors.ContentNotTaken, Next.OTHER),
+    (errors.ProviderRequestRefused, Next.NONE),  # the request itself: a content policy's refusal is the answer
+    (errors.ProviderTimeout, Next.OTHER),  # who was silent once is not asked again
+    (errors.ProviderKeyRefused, Next.OTHER),
+    (errors.ProviderNotConfigured, Next.OTHER),
+    (errors.ProviderModelNotFound, Next.OTHER),
+    (errors.ProviderRequestTooLarge, Next.OTHER),
+    (errors.FunctionFailed, Next.OTHER),
+    (errors.ProviderError, Next.AGAIN),
+    (BaseException, Next.NONE),
+)
+"""What a failure means for the turn: ask the same target again, ask another one, or give up. The first that fits."""
 
 
-class LiveAttempt:
-    """One upstream call for a turn. `close` ends it, at any moment and more than once.
+BLAMELESS = (errors.ProviderRequestRefused, errors.ProviderRequestTooLarge)
+"""A target that refuses a request is well."""
 
-    `first_speakable_at` stays None where the answer ended without a word and without a tool call.
+BILLED: set[Outcome] = {"cut", "lost", "left"}
+"""An attempt that ended so was at work, and is paid for."""
+
+Run = Generator[Filler | Pause, None, LiveAttempt]
+
+
+class _Item(NamedTuple):
+    """What to do at a time (monotonic seconds); `number` keeps what is due at the same time in order."""
+
+    at: float
+    number: int
+    action: str
+    target: Target | None = None
+
+
+class Race:
+    """The attempts of one turn. `run` returns the first that speaks, `go_on` one that continues what was cut.
+
+    Both are generators: meanwhile they yield what fills the silence, if the turn `is_streamed`. They raise the last
+    target's ProviderError when none speaks. `past` takes the attempts that are over.
     """
 
-    def __init__(self, target: Target, provider: Provider, request: TurnRequest) -> None:
-        self.target = target
-        self._started_at = time.monotonic()
-        self._call = partial(provider.stream, request, target.model)
-        self._events: Events | None = None
-        self._before_commit: list[Event] = []
-        self.first_speakable_at: float | None = None
+    def __init__(
+        self,
+        targets: list[Target],
+        budget: Budget,
+        providers: Mapping[str, Provider],
+        breaker: Breaker,
+        patience: Patience,
+        past: list[Attempt],
+        *,
+        began_at: float,
+        is_streamed: bool,
+        fillers: Iterator[str],
+    ) -> None:
+        self._budget = budget
+        self._providers = providers
+        self._breaker = breaker
+        self._patience = patience
+        self._past = past
+        self._began_at = began_at
+        self._is_streamed = is_streamed
+        self._fillers = fillers
+        self._left = deque(breaker.ordered(targets, budget))
+        self._asked_at: defaultdict[Target, list[float]] = defaultdict(list)
+        self._running: list[LiveAttempt] = []
+        self._arrivals: SimpleQueue[LiveAttempt] = SimpleQueue()
+        self._agenda: list[_Item] = []
+        self._numbers = itertools.count()
 
-    def listen(self) -> None:
-        """Call, and wait for the first event that the caller can hear, or for the end; raises ProviderError."""
-        self._events = self._call()
-        for event in self._events:
-            self._before_commit.append(event)
-            if is_speakable(event):
-                self.first_speakable_at = time.monotonic()
-                return
-            if isinstance(event, Finish):
-                return
-        raise ProviderBroken(detail="the answer ended without a finish")
+    def run(self, request: TurnRequest) -> Run:
+        """Ask the targets in order, until one speaks."""
+        self._request = request
+        if self._is_streamed:
+            self._plan("pause", self._budget.headers_after_s)
+            if self._budget.filler_after_s:
+                for number in range(1, self._budget.filler_max + 1):
+                    self._plan("fill", number * self._budget.filler_after_s)
+        self._ask(self._left.popleft())
+        return (yield from self._speaker())
 
-    def events(self) -> Iterator[Event]:
-        """Yield the answer from its start; raises ProviderError where it breaks off."""
-        yield from self._before_commit
-        yield from self._events or ()
+    def go_on(self, cut: LiveAttempt, error: ProviderError, request: TurnRequest) -> Run:
+        """Replace an attempt that was cut after its first word by one for `request`; raises the error if there is none.
 
-    def close(self) -> None:
-        """End the upstream call."""
-        if self._events is not None:
-            self._events.close()
+        The caller has heard the answer's beginning, so nothing but the rest may follow.
+        """
+        self._request = request
+        self._running.append(cut)
+        self._lost(cut, "cut", error)
+        if self._is_streamed and self._budget.heartbeat_s:
+            self._plan("pause", self._budget.heartbeat_s)
+        return (yield from self._speaker())
 
-    def record(self, error: BaseException | None = None) -> Attempt:
-        """Return what is told of this attempt, now that it is over; that the caller went is no error of it."""
-        return Attempt(
-            target=str(self.target),
-            duration_ms=round((time.monotonic() - self._started_at) * 1000, 1),
-            error=type(error).__name__ if isinstance(error, Exception) else None,
-            upstream_status=getattr(error, "upstream_status", None),
-        )
-
-
-def race(request: TurnRequest, route: Route, providers: Mapping[str, Provider], past: list[Attempt]) -> LiveAttempt:
-    """Return the first attempt that speaks; `past` takes those that failed before it.
-
-    Raises the last target's ProviderError when none does, and at once when the request itself was refused: another
-    target is asked only if the conversation was too long for this one, or held what it cannot take.
-    """
-    failure: ProviderError | None = None
-    for target in route.targets:
-        attempt = LiveAttempt(target, providers[target.provider], request)
-        try:
-            attempt.listen()
-        except ProviderError as error:
-            past.append(attempt.record(error))
-            if isinstance(error, ProviderRequestRefused) and not isinstance(error, ContextTooLong | ContentNotTaken):
-                raise
-            failure = error
-        except BaseException as error:
-            past.append(attempt.record(error))
-            attempt.close()
-            raise
+    def over(self, attempt: LiveAttempt, outcome: Outcome, error: BaseException | None = None) -> None:
+        """Take note of an attempt that is over."""
+        if outcome in BILLED and attempt.usage is None:
+            attempt.usage = estimated_usage(self._request, 0)
+        self._past.append(attempt.record(outcome, self._began_at, error))
+        if outcome == "answered":
+            self._breaker.succeeded(attempt.target)
+        elif isinstance(error, ProviderError) and not isinstance(error, BLAMELESS):
+            self._breaker.failed(attempt.target, self._budget)
         else:
-            return attempt
-    assert failure is not None, "a route has at least one target"  # noqa: S101
-    raise failure
+            self._breaker.left(attempt.target)
+
+    def _speaker(self) -> Run:
+        try:
+            while True:
+                arrived = self._arrival()
+                if arrived is None:
+                    yield from self._due()
+                elif arrived in self._running:  # and not closed in the meantime
+                    if arrived.error is None:
+                        return self._won(arrived)
+                    self._lost(arrived, "failed", arrived.error)
+        finally:
+            self._agenda.clear()
+            while self._running:
+                attempt = self._running.pop()
+                attempt.close()
+                self.over(attempt, "left")
+
+    def _arrival(self) -> LiveAttempt | None:
+        """Wait for an attempt that speaks or fails, until something else is due."""
+        moments = [attempt.deadline for attempt in self._running] + [item.at for item in self._agenda[:1]]
+        self._patience.wait()
+        arrived: LiveAttempt | None = None
+        with contextlib.suppress(Empty):
+            arrived = self._arrivals.get(timeout=max(0.0, min(moments) - time.monotonic()))
+        self._patience.waited()
+        return arrived
+
+    def _due(self) -> Iterator[Filler | Pause]:
+        """Do what is due, and yield what there is to say of it."""
+        now = time.monotonic()
+        for attempt in [attempt for attempt in self._running if attempt.deadline <= now]:
+            attempt.close()
+            self._lost(attempt, "failed", ProviderTimeout(detail="no word within first_token_s"))
+        while self._agenda and self._agenda[0].at <= now:
+            item = heapq.heappop(self._agenda)
+            match item.action:
+                case "ask":
+                    self._ask(item.target or self._left.popleft())
+                case "hedge" if self._left and self._running:
+                    self._ask(self._left.popleft())
+                case "fill":
+                    self._plan_pause()
+                    yield Filler(next(self._fillers))
+                case "pause":
+                    self._plan_pause()
+                    yield Pause()
+
+    def _ask(self, target: Target) -> None:
+        provider = self._providers[target.provider]
+        first_token_s = (
+            self._budget.first_token_s or provider.first_token_s(self._request, target.model) or USUAL_FIRST_TOKEN_S
+        )
+        self._breaker.asked(target, self._budget)
+        attempt = LiveAttempt(target, provider, self._request, self._arrivals, first_token_s)
+        self._asked_at[target].append(attempt.began_at)
+        self._running.append(attempt)
+        if self._budget.hedge_after_s:
+            self._plan("hedge", self._budget.hedge_after_s)
+
+    def _won(self, winner: LiveAttempt) -> LiveAttempt:
+        self._running.remove(winner)
+        for loser in self._running:
+            loser.close()
+            self.over(loser, "lost")
+            self._left.append(loser.target)  # it may still go on, where the winner is cut
+        self._running.clear()
+        return winner
+
+    def _lost(self, attempt: LiveAttempt, outcome: Outcome, error: BaseException) -> None:
+        """Replace an attempt that failed; raises its error where the request is at fault, or nobody is left."""
+        self._running.remove(attempt)
+        self.over(attempt, outcome, error)
+        attempt.error = None  # its traceback holds what the call held
+        policy = policy_of(error)
+        delay_s = self._delay_s(attempt.target, error) if policy is Next.AGAIN else None
+        if policy is Next.NONE:
+            raise error
+        if delay_s is not None:
+            self._plan("ask", delay_s, attempt.target)
+        elif self._left:
+            self._ask(self._left.popleft())
+        elif not self._running and not any(item.action == "ask" for item in self._agenda):
+            raise error
+
+    def _delay_s(self, target: Target, error: BaseException) -> float | None:
+        """Return how long to wait before this target is asked again, in seconds; None if it is not."""
+        asked_at = self._asked_at[target]
+        tries = len(asked_at)
+        if tries > self._budget.retries:
+            return None
+        delay_s = min(BACK_OFF_S * 2.0 ** (tries - 1), MOST_BACK_OFF_S) * random.uniform(0.5, 1.0)  # noqa: S311
+        if retry_after_s := getattr(error, "retry_after_s", None):
+            if retry_after_s > self._budget.retry_after_max_s:
+                return None
+            delay_s = max(delay_s, retry_after_s)
+        if tries >= MOST_IN_WINDOW:
+            delay_s = max(delay_s, asked_at[-MOST_IN_WINDOW] + WINDOW_S - time.monotonic())
+        return delay_s
+
+    def _plan(self, action: str, after_s: float, target: Target | None = None) -> None:
+        heapq.heappush(self._agenda, _Item(time.monotonic() + after_s, next(self._numbers), action, target))
+
+    def _plan_pause(self) -> None:
+        """Begin to count the silence anew: the headers are out, and whatever keeps the connection open is as well."""
+        self._agenda = [item for item in self._agenda if item.action != "pause"]
+        heapq.heapify(self._agenda)
+        if self._budget.heartbeat_s:
+            self._plan("pause", self._budget.heartbeat_s)
 
 
-def with_defaults(request: TurnRequest, route: Route) -> TurnRequest:
-    """Return the request with the route's parameters where it sets none of its own, and what only a route may say."""
-    return msgspec.structs.replace(
-        request,
-        params={**route.params, **request.params},
-        prompt_caching=route.prompt_caching,
-        reasoning_content=route.reasoning_content,
-    )
+def policy_of(error: BaseException) -> Next:
+    """Return what a failure means for the turn."""
+    if isinstance(error, ProviderTimeout) and error.upstream_status is not None:
+        return Next.AGAIN  # 408 or 504: it did say something
+    return next(policy for kind, policy in POLICY if isinstance(error, kind))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Set
 
-from app.domain.config import Route, Target
+from app.domain.config import Budget, Route, Target
 from app.domain.errors import ModelNotFound
 
 FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -17,12 +17,19 @@ class Router:
     """Knows the routes and which providers are configured."""
 
     def __init__(
-        self, routes: Mapping[str, Route], providers: Set[str], configured: Set[str], default: str | None
+        self,
+        routes: Mapping[str, Route],
+        providers: Set[str],
+        configured: Set[str],
+        default: str | None,
+        budget: Budget = Budget(),  # noqa: B008 (it is frozen)
     ) -> None:
+        """Take the routes, the names of all providers and of those that can be used, and what other models have."""
         self._routes = routes
         self._providers = providers
         self._configured = configured
         self._default = default
+        self._budget = budget
 
     def resolve(self, model: str) -> Route:
         """Return the route for a model name; raises ModelNotFound.
@@ -34,12 +41,15 @@ class Router:
             return route
         provider, _, rest = model.partition("/")
         if rest and provider in self._providers:
-            return Route([Target(provider, rest)])
+            return self._to(provider, rest)
         for name, vendor in FAMILIES:
             if name.search(model) and vendor in self._configured:
-                return Route([Target(vendor, model)])
+                return self._to(vendor, model)
         if self._default is not None:
-            return Route([Target(self._default, model)])
+            return self._to(self._default, model)
         raise ModelNotFound(
             f"The model '{model}' does not exist: no route and no provider answers to it.", param="model"
         )
+
+    def _to(self, provider: str, model: str) -> Route:
+        return Route([Target(provider, model)], budget=self._budget)

@@ -68,6 +68,9 @@ class FunctionProvider:
         yield from calls.finish()
         yield finish or Finish("tool_calls" if calls else "stop")
 
+    def first_token_s(self, request: TurnRequest, model: str) -> None:
+        """Nobody knows; see domain.ports.Provider."""
+
     def models(self) -> list[Model]:
         """Functions are offered under the names of their routes alone."""
         return []

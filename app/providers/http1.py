@@ -5,8 +5,6 @@ import socket
 import httpx2
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from app.providers.idle import IdleGuard
-
 RECV_BYTES = 65536
 MOST_HEADERS = 1000
 
@@ -76,22 +74,17 @@ def head_of(request: httpx2.Request) -> bytes:
     return b"\r\n".join(lines) + b"\r\n"
 
 
-def receive(sock: socket.socket, reply: Reply, guard: IdleGuard, *, reused: bool = False) -> None:
+def receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
     """Read once from the socket into the reply, or raise what httpx2 would."""
-    guard.wait()
     try:
         data = sock.recv(RECV_BYTES)
+    except TimeoutError as error:
+        raise httpx2.ReadTimeout("nothing came in time") from error
     except OSError as error:
-        if guard.expired or isinstance(error, TimeoutError):
-            raise httpx2.ReadTimeout("nothing came in time") from error
         if reused and not reply.begun:
             raise NoReplyError from error
         raise httpx2.ReadError(f"the connection broke: {type(error).__name__}") from error
-    finally:
-        guard.waiting = False
     if not data:
-        if guard.expired:
-            raise httpx2.ReadTimeout("nothing came in time")
         _end_at_close(reply, reused=reused)
         return
     reply.begun = True

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from app.domain.config import Budget, Vendor
+from app.domain.config import Vendor
 from app.domain.errors import ProviderNotConfigured
 from app.domain.events import Events
 from app.domain.ports import Model, Provider
@@ -12,28 +12,24 @@ from app.providers.function import FunctionProvider, load
 from app.providers.openai.adapter import OpenAIProvider
 
 
-def _openai(name: str, vendor: Vendor, budget: Budget) -> Provider:
+def _openai(name: str, vendor: Vendor) -> Provider:
     return OpenAIProvider(
         name,
         api_key=vendor.api_key,
         base_url=vendor.base_url,
-        connect_s=budget.connect_s,
-        idle_s=budget.idle_s,
         dialect="openai" if name == "openai" else "compatible",
     )
 
 
-def _anthropic(name: str, vendor: Vendor, budget: Budget) -> Provider:
+def _anthropic(name: str, vendor: Vendor) -> Provider:
     return AnthropicProvider(
         name,
         api_key=vendor.api_key,
         base_url=vendor.base_url,
-        connect_s=budget.connect_s,
-        idle_s=budget.idle_s,
     )
 
 
-KINDS: Mapping[str, Callable[[str, Vendor, Budget], Provider]] = {"openai": _openai, "anthropic": _anthropic}
+KINDS: Mapping[str, Callable[[str, Vendor], Provider]] = {"openai": _openai, "anthropic": _anthropic}
 """A wire format, and what makes a provider that speaks it."""
 
 
@@ -49,21 +45,24 @@ class UnconfiguredProvider:
         yield from ()  # what makes it a generator, as the port wants
         raise ProviderNotConfigured(detail=self._reason)
 
+    def first_token_s(self, request: TurnRequest, model: str) -> None:
+        """It will not speak."""
+
     def models(self) -> list[Model]:
         """Raise ProviderNotConfigured."""
         raise ProviderNotConfigured(detail=self._reason)
 
 
-def build(vendors: Mapping[str, Vendor], functions: Iterable[str], budget: Budget) -> dict[str, Provider]:
+def build(vendors: Mapping[str, Vendor], functions: Iterable[str]) -> dict[str, Provider]:
     """Return the providers by name. A vendor whose key is not set is there too, and says so when it is asked."""
-    providers: dict[str, Provider] = {name: _vendor(name, vendor, budget) for name, vendor in vendors.items()}
+    providers: dict[str, Provider] = {name: _vendor(name, vendor) for name, vendor in vendors.items()}
     loaded = {path: load(path) for path in functions}
     if loaded:
         providers["function"] = FunctionProvider(loaded)
     return providers
 
 
-def _vendor(name: str, vendor: Vendor, budget: Budget) -> Provider:
+def _vendor(name: str, vendor: Vendor) -> Provider:
     if vendor.api_key_env and not vendor.api_key:
         return UnconfiguredProvider(name, f"{vendor.api_key_env} is not set")
-    return KINDS[vendor.kind](name, vendor, budget)
+    return KINDS[vendor.kind](name, vendor)

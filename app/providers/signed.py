@@ -48,25 +48,24 @@ class SignedPost:
         make_client: Callable[[httpx2.Client], SDKClient],
         path: str,
         options: Mapping[str, Any],
-        timeout: httpx2.Timeout,
     ) -> None:
         self._transport = transport
         self._make_client = make_client
         self._path = path
         self._options = options
-        self._timeout = timeout.as_dict()
         request = self._by_sdk(httpx2.Response(200))
         self._origin = Origin.of(request.url)
         del request.headers["content-length"]
         self._head = head_of(request)
 
-    def send(self, body: bytes) -> tuple[Reply, Body]:
+    def send(self, body: bytes, connect_s: float) -> tuple[Reply, Body]:
         """Send the body and return the head and the body of a successful answer, as soon as the head is there.
 
+        `connect_s` bounds connecting; how long the server may be silent is for the engine to know.
         Raises the SDK's APIStatusError for any other answer, and httpx2.TransportError.
         """
         wire = b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body)
-        reply, answer = self._transport.send(self._origin, wire, self._timeout)
+        reply, answer = self._transport.send(self._origin, wire, {"connect": connect_s})
         if reply.status == 200:
             return reply, answer
         content = b""

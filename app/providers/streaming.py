@@ -41,6 +41,8 @@ def naming(name_error: ErrorTable) -> Iterator[None]:
         raise
     except EventTooLongError as error:
         raise ProviderBroken(detail="an event of the stream has no end") from error
+    except RecursionError as error:  # nothing of ours recurses: it is what came that is nested
+        raise ProviderBroken(detail="the answer is nested too deeply") from error
     except Exception as error:
         named = name_error(error)
         if named is None:
@@ -54,17 +56,20 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, name_e
     try:
         with naming(name_error):
             reply, body = call()
-            _expect_stream(reply)
+            headers = {name.lower(): value.decode("latin-1") for name, value in reply.headers}
+            _refuse_compressed(headers)
             decoder = Decoder()
-            while not reader.done and (data := body.read()):
+            while data := body.read():
                 for payload in decoder.feed(data):
-                    if reader.done:  # what came with the end, behind it, is no part of the answer
-                        break
                     yield from reader.read(payload)
-            if not reader.done:
+                    if reader.done:  # what came in the same packet behind the end is no part of the answer
+                        break
+                if reader.done:
+                    break
+            else:
                 for payload in decoder.flush():
                     yield from reader.read(payload)
-            yield from reader.finish()
+            yield from _ended(reader, headers)
     finally:
         if body is not None:
             if reader.done:
@@ -72,10 +77,15 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, name_e
             body.close()
 
 
-def _expect_stream(reply: Reply) -> None:
-    headers = {name.lower(): value.decode("latin-1") for name, value in reply.headers}
-    media_type = headers.get(b"content-type", "")
-    if media_type.startswith(("application/json", "text/html")):
-        raise ProviderBroken(detail=f"answered {media_type} where a stream was asked for")
+def _refuse_compressed(headers: dict[bytes, str]) -> None:
     if headers.get(b"content-encoding", "identity") != "identity":
         raise ProviderBroken(detail="answered with a compressed stream, unasked")
+
+
+def _ended(reader: Reader, headers: dict[bytes, str]) -> Iterator[Event]:
+    """Yield the last events. A page or JSON ends here, as no answer; a stream that is only called so was read."""
+    try:
+        yield from reader.finish()
+    except ProviderBroken as error:
+        error.detail = f"{error.detail}; its content-type is {headers.get(b'content-type', 'missing')}"
+        raise

@@ -29,12 +29,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from app.providers.http1 import NoReplyError, Reply, head_of, receive
-from app.providers.idle import IdleGuard, clock
 
 MAX_IDLE_PER_ORIGIN = 64
 MAX_IDLE_S = 60.0
 DRAIN_S = 0.05
-FOREVER_S = 86400.0
 
 
 class Origin(NamedTuple):
@@ -83,11 +81,10 @@ class Connection:
 class Body(httpx2.SyncByteStream):
     """The bytes of one response. `read` hands on what has come; `close` gives the connection back or ends it."""
 
-    def __init__(self, transport: "Transport", connection: Connection, reply: Reply, guard: IdleGuard) -> None:
+    def __init__(self, transport: "Transport", connection: Connection, reply: Reply) -> None:
         self._transport = transport
         self._connection: Connection | None = connection
         self._reply = reply
-        self._guard = guard
 
     def read(self) -> bytes:
         """Return the bytes that came since the last call, waiting for some; b"" at the end.
@@ -98,7 +95,7 @@ class Body(httpx2.SyncByteStream):
         while not reply.pieces:
             if reply.complete or self._connection is None:
                 return b""
-            receive(self._connection.sock, reply, self._guard)
+            receive(self._connection.sock, reply)
         data = reply.pieces[0] if len(reply.pieces) == 1 else b"".join(reply.pieces)
         reply.pieces.clear()
         return data
@@ -112,14 +109,13 @@ class Body(httpx2.SyncByteStream):
         if self._connection is not None and not self._reply.complete:
             self._connection.sock.settimeout(DRAIN_S)
             with contextlib.suppress(httpx2.TransportError):
-                receive(self._connection.sock, self._reply, self._guard)
+                receive(self._connection.sock, self._reply)
 
     def close(self) -> None:
         """End the call: keep the connection if the response was read whole, else close it. May be called again."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        clock.discard(self._guard)
         if self._reply.complete and self._reply.keep_alive:
             self._transport.keep(connection)
         else:
@@ -204,18 +200,16 @@ class Transport(httpx2.BaseTransport):
     def _exchange(
         self, connection: Connection, wire: bytes, timeout: Mapping[str, float | None]
     ) -> "tuple[Reply, Body]":
-        reply, guard = Reply(), IdleGuard(connection.sock, timeout.get("read") or FOREVER_S)
-        clock.add(guard)
+        reply = Reply()
         try:
             _send(connection, wire, timeout.get("write"))
-            connection.sock.settimeout(None)
+            connection.sock.settimeout(timeout.get("read"))
             while not reply.head_complete:
-                receive(connection.sock, reply, guard, reused=connection.reused)
+                receive(connection.sock, reply, reused=connection.reused)
         except BaseException:
-            clock.discard(guard)
             connection.close()
             raise
-        return reply, Body(self, connection, reply, guard)
+        return reply, Body(self, connection, reply)
 
 
 def _connect_failure(error: BaseException) -> httpx2.TransportError | None:

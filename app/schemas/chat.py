@@ -55,6 +55,7 @@ def load_request(
     body: Any,
     *,
     request_id: str,
+    caller: str = "",
     conversation_id: str | None = None,
     conversation_id_fields: Sequence[str] = (),
     max_tokens_limit: int | None = None,
@@ -80,6 +81,7 @@ def load_request(
         stream=bool(loaded.get("stream")),
         include_usage=bool((loaded.get("stream_options") or {}).get("include_usage")),
         request_id=request_id,
+        caller=caller,
         conversation_id=conversation_id or _named_in(extra, conversation_id_fields),
         extra=extra,
     )

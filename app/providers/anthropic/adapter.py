@@ -20,7 +20,7 @@ from app.providers.anthropic.errors import name_error
 from app.providers.anthropic.lessons import LESSONS
 from app.providers.anthropic.models import Models
 from app.providers.anthropic.names import originals
-from app.providers.anthropic.translate import AnswerReader, to_body
+from app.providers.anthropic.translate import AnswerReader, thinks, to_body
 from app.providers.learning import Lessons
 from app.providers.signed import SignedPost, fetch
 from app.providers.streaming import naming, stream_events
@@ -33,13 +33,8 @@ MODELS_TIMEOUT_S = 3.0
 class AnthropicProvider:
     """Anthropic, or a server that speaks its Messages API."""
 
-    def __init__(
-        self, name: str, *, api_key: str | None, base_url: str | None, connect_s: float, idle_s: float
-    ) -> None:
-        """Make what this provider needs once in a process.
-
-        `connect_s` bounds connecting, `idle_s` any silence of the server afterwards.
-        """
+    def __init__(self, name: str, *, api_key: str | None, base_url: str | None) -> None:
+        """Make what this provider needs once in a process."""
         self.name = name
         failures.keep_secret(api_key)
         self._lessons = Lessons(name, LESSONS)
@@ -57,11 +52,10 @@ class AnthropicProvider:
 
         self._client = client
         self._transport = Transport()
-        timeout = httpx2.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None)
         # As in the openai adapter: a server without a key gets no Authorization header.
         self._unsigned: dict[str, Any] = {} if api_key else {"Authorization": anthropic.omit}
-        options = {"headers": {"Accept": "text/event-stream", **self._unsigned}, "timeout": timeout}
-        self._post = SignedPost(self._transport, client, "/v1/messages", options, timeout)
+        options = {"headers": {"Accept": "text/event-stream", **self._unsigned}}
+        self._post = SignedPost(self._transport, client, "/v1/messages", options)
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider."""
@@ -70,9 +64,16 @@ class AnthropicProvider:
         def call(lessons: Set[str]) -> Events:
             body = self._lessons.mended(to_body(request, model, self._models.facts_of(model)), lessons)
             wire = msgspec.json.encode(body)
-            return stream_events(lambda: self._post.send(wire), AnswerReader(names), name_error)
+            return stream_events(
+                lambda: self._post.send(wire, request.budget.connect_s), AnswerReader(names), name_error
+            )
 
         return self._lessons.answer(model, call)
+
+    def first_token_s(self, request: TurnRequest, model: str) -> float | None:
+        """Return how long it may think; see domain.ports.Provider."""
+        facts = self._models.facts_of(model)
+        return facts.first_token_s if thinks(request.params.get("reasoning_effort"), facts) else None
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""

@@ -26,6 +26,7 @@ class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     system_turns: bool
     max_tokens: int
     cache_min_tokens: int
+    first_token_s: float
 
 
 facts_of = lookup(Path(__file__).parent / "models.toml", ModelFacts)

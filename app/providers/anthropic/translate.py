@@ -150,6 +150,11 @@ def _set_thinking(body: JSON, effort: str | None, facts: ModelFacts) -> None:
         body["output_config"] = {**body.get("output_config", {}), "effort": asked}
 
 
+def thinks(effort: str | None, facts: ModelFacts) -> bool:
+    """Whether the model will think before it speaks, if it is asked so."""
+    return facts.thinking_off == "effort" or (_wants_effort(effort) and bool(facts.efforts))
+
+
 def _wants_effort(effort: str | None) -> bool:
     return effort not in (None, "none", "minimal")
 

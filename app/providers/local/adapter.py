@@ -5,7 +5,6 @@ import time
 
 import msgspec
 
-from app.domain.config import Budget
 from app.domain.errors import ProviderBroken, ProviderOverloaded, ProviderUnreachable
 from app.domain.events import Event, Events
 from app.domain.ports import Model
@@ -18,6 +17,9 @@ MAX_TOKENS = 256
 
 PAUSE_S = 0.05
 
+FIRST_TOKEN_S = 45.0
+"""It reads 60 to 120 tokens of a prompt a second, and may have to start."""
+
 START_S = 20.0
 """The model is up within a second; a machine under load may take longer."""
 
@@ -25,12 +27,10 @@ START_S = 20.0
 class LocalProvider:
     """The embedded model under whatever name it is asked for: it is the only one."""
 
-    def __init__(self, process: LocalModel, budget: Budget) -> None:
+    def __init__(self, process: LocalModel) -> None:
         self.name = "local"
         self._process = process
-        self._server = OpenAIProvider(
-            "local", api_key=process.api_key, base_url=process.url, connect_s=budget.connect_s, idle_s=budget.idle_s
-        )
+        self._server = OpenAIProvider("local", api_key=process.api_key, base_url=process.url)
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider. Waits for the model while it starts."""
@@ -40,6 +40,10 @@ class LocalProvider:
             if first is not None:
                 yield first
             yield from events
+
+    def first_token_s(self, request: TurnRequest, model: str) -> float:
+        """Return how long it may need; see domain.ports.Provider."""
+        return FIRST_TOKEN_S
 
     def models(self) -> list[Model]:
         """Name the one model; raises ProviderUnreachable while it is not up."""

@@ -17,6 +17,7 @@ from app.providers import failures
 from app.providers.learning import Lessons
 from app.providers.openai.errors import name_error
 from app.providers.openai.lessons import LESSONS
+from app.providers.openai.models import facts_of
 from app.providers.openai.translate import AnswerReader, Dialect, to_body
 from app.providers.signed import SignedPost, fetch
 from app.providers.streaming import naming, stream_events
@@ -35,14 +36,12 @@ class OpenAIProvider:
         *,
         api_key: str | None,
         base_url: str | None,
-        connect_s: float,
-        idle_s: float,
         dialect: Dialect = "compatible",
     ) -> None:
         """Make what this provider needs once in a process.
 
-        `connect_s` bounds connecting, `idle_s` any silence of the server afterwards. A server without a key gets no
-        Authorization header; one that is not OpenAI is not told OpenAI's organization and project either.
+        A server without a key gets no Authorization header; one that is not OpenAI is not told OpenAI's organization
+        and project either.
         """
         self.name = name
         failures.keep_secret(api_key)
@@ -65,9 +64,8 @@ class OpenAIProvider:
 
         self._client = client
         self._transport = Transport()
-        timeout = httpx2.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None)
-        options = {"headers": {"Accept": "text/event-stream", **self._unsigned}, "timeout": timeout}
-        self._post = SignedPost(self._transport, client, "/chat/completions", options, timeout)
+        options = {"headers": {"Accept": "text/event-stream", **self._unsigned}}
+        self._post = SignedPost(self._transport, client, "/chat/completions", options)
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider."""
@@ -75,9 +73,14 @@ class OpenAIProvider:
         def call(lessons: Set[str]) -> Events:
             body = self._lessons.mended(to_body(request, model, self._dialect), lessons)
             wire = msgspec.json.encode(body)
-            return stream_events(lambda: self._post.send(wire), AnswerReader(), name_error)
+            return stream_events(lambda: self._post.send(wire, request.budget.connect_s), AnswerReader(), name_error)
 
         return self._lessons.answer(model, call)
+
+    def first_token_s(self, request: TurnRequest, model: str) -> float | None:
+        """Return how long it may reason; see domain.ports.Provider."""
+        facts = facts_of(model)
+        return facts.first_token_s if facts.thinks(request.params.get("reasoning_effort")) else None
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""

@@ -101,8 +101,8 @@ class _ToolCall(msgspec.Struct, gc=False):
 class _Delta(msgspec.Struct, gc=False):
     content: str | list[dict[str, Any]] | None = None
     tool_calls: list[_ToolCall | None] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
     refusal: str | None = None
 
 
@@ -200,7 +200,7 @@ class AnswerReader:
                 yield Text(text, logprobs if isinstance(logprobs, dict) else None)
         if delta.tool_calls:
             yield from self._tool_calls(delta.tool_calls)
-        if reasoning := delta.reasoning_content or delta.reasoning:
+        if (reasoning := delta.reasoning_content or delta.reasoning) and isinstance(reasoning, str):
             yield Reasoning(reasoning)
         if delta.refusal:
             yield Refusal(delta.refusal)

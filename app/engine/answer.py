@@ -1,0 +1,165 @@
+"""The work on one request: route, repair, race, relay, and going on where an answer was cut.
+
+It is a generator of events, which whoever wants the answer advances; closing it ends every upstream call.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import NamedTuple
+
+import msgspec
+
+from app.domain.config import Route
+from app.domain.errors import ContextTooLong, GlottisError, ProviderError, ProviderRequestRefused, unforeseen
+from app.domain.events import Event, Events, Finish, Text, Usage
+from app.domain.ports import Provider
+from app.domain.request import TurnRequest
+from app.domain.turn import Attempt
+from app.engine.attempt import LiveAttempt
+from app.engine.breaker import Breaker
+from app.engine.patience import Patience
+from app.engine.race import Race
+from app.engine.relay import relay
+from app.engine.repair import place_before_repair, repaired
+from app.engine.routing import Router
+from app.engine.seam import continuation
+from app.engine.tally import Tally
+
+
+class House(NamedTuple):
+    """What all answers share."""
+
+    router: Router
+    providers: Mapping[str, Provider]
+    breaker: Breaker
+    phrases: "count[int]"
+    """Whose turn it is among a route's fillers."""
+
+
+class Answer:
+    """What becomes of one request. It is over when its events are, and `close` ends it before."""
+
+    def __init__(self, request: TurnRequest, house: House) -> None:
+        self.request = request
+        self.began_at = time.monotonic()
+        self.tally = Tally()
+        self.past: list[Attempt] = []
+        self.attempt: LiveAttempt | None = None
+        self.first_speakable_at: float | None = None
+        self.resumes = 0
+        self.failure: ProviderError | None = None
+        """Why the caller heard the apology."""
+        self._house = house
+        self._patience: Patience | None = None
+        self.events = self._work()
+        """The answer, from its first event to its usage; raises GlottisError where it fails or breaks off."""
+
+    def end(self, error: GlottisError) -> None:
+        """Let the answer fail with this error, wherever it waits."""
+        if self._patience is not None:
+            self._patience.end(error)
+
+    def close(self) -> None:
+        """End every upstream call; may be called again."""
+        self.events.close()
+
+    def _work(self) -> Events:
+        try:
+            route = self._house.router.resolve(self.request.model)
+            self.request = with_defaults(self.request, route)
+            request = msgspec.structs.replace(self.request, messages=repaired(self.request.messages))
+            budget = request.budget
+            self._patience = Patience(budget.idle_s, self.began_at + budget.total_s)
+            yield from self._answered(request, self._race(route, self._patience), self._patience)
+        except GlottisError:
+            raise
+        except Exception as error:
+            raise unforeseen(error) from error
+        finally:
+            if self._patience is not None:
+                self._patience.close()
+
+    def _answered(self, request: TurnRequest, race: Race, patience: Patience) -> Iterator[Event]:
+        try:
+            attempt = yield from race.run(request)
+        except ProviderError as failure:
+            yield from self._apology(failure, request)
+            return
+        self.first_speakable_at = attempt.first_speakable_at
+        asked, said = request, ""
+        while True:
+            self.attempt = attempt
+            try:
+                yield from self._relayed(attempt, asked, race, patience, said)
+                break
+            except ProviderError as cut:
+                if not self._may_go_on():
+                    race.over(attempt, "cut", cut)
+                    raise
+                said = self.tally.text
+                asked = continuation(request, said)
+                attempt = yield from race.go_on(attempt, cut, asked)
+                self.resumes += 1
+        yield self.tally.usage or Usage()
+
+    def _race(self, route: Route, patience: Patience) -> Race:
+        phrases = route.budget.filler
+        return Race(
+            route.targets,
+            route.budget,
+            self._house.providers,
+            self._house.breaker,
+            patience,
+            self.past,
+            began_at=self.began_at,
+            is_streamed=self.request.stream,
+            fillers=(phrases[number % len(phrases)] for number in self._house.phrases),
+        )
+
+    def _relayed(
+        self, attempt: LiveAttempt, request: TurnRequest, race: Race, patience: Patience, said: str
+    ) -> Iterator[Event]:
+        """Yield one attempt's answer. However it ends the call ends; of a ProviderError the caller takes note."""
+        budget = request.budget
+        heartbeat_s = budget.heartbeat_s if request.stream and budget.heartbeat_s < budget.idle_s else 0.0
+        try:
+            yield from relay(attempt, request, self.tally, patience, heartbeat_s=heartbeat_s, said=said)
+        except ProviderError:
+            raise
+        except BaseException as error:
+            race.over(attempt, "cut" if isinstance(error, Exception) else "left", error)
+            raise
+        finally:
+            attempt.close()
+        race.over(attempt, "answered")
+
+    def _may_go_on(self) -> bool:
+        """Whether what was said so far can be continued: words can, a call that has begun or a refusal cannot."""
+        tally = self.tally
+        return self.request.budget.resume and bool(tally.said) and not (tally.tool_calls or tally.is_refusal)
+
+    def _apology(self, failure: ProviderError, request: TurnRequest) -> Iterator[Event]:
+        """Yield what is said when nobody answered; raises the failure where nothing is, or the request is at fault."""
+        is_refusal = isinstance(failure, ProviderRequestRefused)
+        if isinstance(failure, ProviderRequestRefused):
+            failure.param = place_before_repair(failure.param, request.messages, self.request.messages)
+        apology = request.budget.apology
+        if not apology or (is_refusal and not isinstance(failure, ContextTooLong)):
+            raise failure
+        self.failure = failure
+        for event in (Text(apology), Finish("stop")):
+            self.tally.count(event)
+            yield event
+        yield Usage(estimated=True)
+
+
+def with_defaults(request: TurnRequest, route: Route) -> TurnRequest:
+    """Return the request with the route's parameters where it sets none of its own, and what only a route may say."""
+    return msgspec.structs.replace(
+        request,
+        params={**route.params, **request.params},
+        prompt_caching=route.prompt_caching,
+        reasoning_content=route.reasoning_content,
+        budget=route.budget,
+    )

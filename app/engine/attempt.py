@@ -1,0 +1,139 @@
+"""One upstream call for a turn: in a greenlet of its own until it speaks, then read by whoever reads the turn."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import gevent
+from gevent.queue import Empty, SimpleQueue
+
+from app.domain.config import Target
+from app.domain.errors import EmptyAnswer, ProviderBroken
+from app.domain.events import Event, Events, Finish, Pause, Usage, is_speakable
+from app.domain.ports import Provider
+from app.domain.request import TurnRequest, text_of
+from app.domain.turn import Attempt, Outcome
+
+SILENCE = frozenset(" .…\n\t")
+"""What a user turn is made of, for a platform that sends one when the caller says nothing: "..." or nothing."""
+
+
+class LiveAttempt:
+    """A call that has begun. It puts itself into `arrivals` when it speaks, or when it has failed, with its `error`.
+
+    `close` ends it, at any moment and more than once.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        provider: Provider,
+        request: TurnRequest,
+        arrivals: "SimpleQueue[LiveAttempt]",
+        first_token_s: float,
+    ) -> None:
+        self.target = target
+        self.error: BaseException | None = None
+        self.first_speakable_at: float | None = None
+        self.usage: Usage | None = None
+        self.began_at = time.monotonic()
+        self.deadline = self.began_at + first_token_s
+        self._request = request
+        self._arrivals = arrivals
+        self._call = partial(provider.stream, request, target.model)
+        self._events: Events | None = None
+        self._before_commit: list[Event] = []
+        self._greenlet = gevent.spawn(self._listen)
+
+    def events(self, heartbeat_s: float = 0.0) -> Iterator[Event]:
+        """Yield the answer from its start; raises ProviderError where it breaks off.
+
+        With `heartbeat_s` it yields a Pause whenever nothing has come for so long.
+        """
+        yield from self._before_commit
+        if self._events is not None:
+            yield from _paced(self._events, heartbeat_s) if heartbeat_s else self._events
+
+    def close(self) -> None:
+        """End the upstream call."""
+        if not self._greenlet.dead:
+            self._greenlet.kill(block=False)  # which closes the call from within
+        elif self._events is not None:
+            self._events.close()
+
+    def record(self, outcome: Outcome, turn_began_at: float, error: BaseException | None = None) -> Attempt:
+        """Return what is told of this attempt, now that it is over; that the caller went is no error of it."""
+        return Attempt(
+            target=str(self.target),
+            began_ms=round((self.began_at - turn_began_at) * 1000, 1),
+            duration_ms=round((time.monotonic() - self.began_at) * 1000, 1),
+            outcome=outcome,
+            error=type(error).__name__ if isinstance(error, Exception) else None,
+            upstream_status=getattr(error, "upstream_status", None),
+            usage=self.usage,
+        )
+
+    def _listen(self) -> None:
+        """Call, and wait for the first event that the caller can hear, or for the end."""
+        try:
+            self._events = self._call()
+            self._until_it_speaks(self._events)
+        except gevent.GreenletExit:
+            return
+        except BaseException as error:  # whatever it is, the turn must hear of it
+            self.error = error
+        self._arrivals.put(self)
+
+    def _until_it_speaks(self, events: Events) -> None:
+        for event in events:
+            self._before_commit.append(event)
+            if is_speakable(event):
+                self.first_speakable_at = time.monotonic()
+                return
+            if isinstance(event, Finish):
+                if event.reason != "content_filter" and not silence_is_an_answer(self._request):
+                    events.close()
+                    raise EmptyAnswer(detail=f"finish_reason {event.reason}, no text, no tool call")
+                return
+        raise ProviderBroken(detail="the answer ended without a finish")
+
+
+def silence_is_an_answer(request: TurnRequest) -> bool:
+    """Whether a model may say nothing: the caller said nothing either, and the agent may skip its turn.
+
+    ElevenLabs sends a user turn of "..." for silence, and offers the tool `skip_turn` to agents that may wait.
+    """
+    offered = any(tool["function"]["name"] == "skip_turn" for tool in request.tools)
+    last = next((message for message in reversed(request.messages) if message["role"] == "user"), None)
+    return offered and last is not None and set(text_of(last.get("content"))) <= SILENCE
+
+
+def _paced(events: Events, heartbeat_s: float) -> Iterator[Event]:
+    """Yield the events, read by a greenlet of their own, and a Pause whenever none has come for so long."""
+    read: SimpleQueue[Event | BaseException | None] = SimpleQueue()
+
+    def put_all() -> None:
+        try:
+            for event in events:
+                read.put(event)
+            read.put(None)
+        except gevent.GreenletExit:
+            pass
+        except BaseException as error:
+            read.put(error)
+
+    reader = gevent.spawn(put_all)
+    try:
+        while True:
+            try:
+                event = read.get(timeout=heartbeat_s)
+            except Empty:
+                yield Pause()
+                continue
+            if event is None:
+                return
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+    finally:
+        reader.kill(block=False)

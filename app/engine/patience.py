@@ -1,0 +1,129 @@
+"""How long a turn waits: for the next word, and altogether. One coarse clock ticks for all turns of a process.
+
+A timer for every read would cost 10 us of CPU under gevent, 1 ms for a turn of 100 chunks (measured by the project's
+benchmark); this costs three attribute writes an event, and a walk over the open turns every TICK_S.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import gevent
+
+from app.domain.errors import GlottisError, ProviderTimeout
+from app.domain.events import Event, is_speakable
+
+TICK_S = 0.1
+
+
+class Patience:
+    """Ends the waiting of one turn, in whatever greenlet it waits, by raising an error there.
+
+    Silence counts only while the turn waits for a provider: a caller who is slow to read is not the provider's fault.
+    It is coarse: the time may be longer than asked by up to TICK_S.
+    """
+
+    __slots__ = ("_clock", "_error", "_greenlet", "_idle_ticks", "_silent_ticks", "_until", "_waiting")
+
+    def __init__(self, idle_s: float, until: float) -> None:
+        """Take the longest silence between two speakable events, in seconds, and when all must end (monotonic)."""
+        self._idle_ticks = max(1, round(idle_s / TICK_S))
+        self._silent_ticks: int | None = None
+        self._until = until
+        self._greenlet: Any = None
+        self._waiting = False
+        self._error: GlottisError | None = None
+        self._clock = _clock()
+        self._clock.add(self)
+
+    def wait(self) -> None:
+        """Begin to wait, in this greenlet; raises the error if there is one already."""
+        if self._error is not None:
+            raise self._error
+        self._greenlet = gevent.getcurrent()
+        self._waiting = True
+
+    def waited(self) -> None:
+        """The waiting is over."""
+        self._waiting = False
+
+    def over(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Yield the events of an answer that has begun; raises ProviderTimeout where it falls silent."""
+        self._silent_ticks = 0
+        try:
+            self.wait()
+            for event in events:
+                self._waiting = False
+                if is_speakable(event):
+                    self._silent_ticks = 0
+                yield event
+                self.wait()
+        finally:
+            self._waiting = False
+            self._silent_ticks = None
+
+    def end(self, error: GlottisError) -> None:
+        """Raise an error where the turn waits, now or as soon as it does."""
+        if self._error is None:
+            self._error = error
+            gevent.get_hub().loop.run_callback(self._raise)
+
+    def close(self) -> None:
+        """The turn is over."""
+        self._clock.discard(self)
+        self._error = self._greenlet = None
+
+    def tick(self, now: float) -> None:
+        """Let TICK_S pass; in the hub."""
+        if not self._waiting or self._error is not None:
+            return
+        if now >= self._until:
+            self._error = ProviderTimeout(detail="total_s is over")
+        elif self._silent_ticks is not None:
+            self._silent_ticks += 1
+            if self._silent_ticks > self._idle_ticks:
+                self._silent_ticks = None
+                # Not kept: another attempt may go on.
+                self._greenlet.throw(ProviderTimeout(detail="silent for idle_s in mid-answer"))
+                return
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None and self._waiting:
+            self._waiting = False
+            self._greenlet.throw(self._error)
+
+
+class _Clock:
+    """Ticks for the turns of one hub, while there are any."""
+
+    def __init__(self) -> None:
+        self._turns: set[Patience] = set()
+        self._timer = gevent.get_hub().loop.timer(TICK_S, TICK_S)
+
+    def add(self, turn: Patience) -> None:
+        if not self._turns:
+            self._timer.start(self._tick)
+        self._turns.add(turn)
+
+    def discard(self, turn: Patience) -> None:
+        self._turns.discard(turn)
+        if not self._turns:
+            self._timer.stop()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for turn in tuple(self._turns):
+            turn.tick(now)
+
+
+_clocks: WeakKeyDictionary[Any, _Clock] = WeakKeyDictionary()
+
+
+def _clock() -> _Clock:
+    hub = gevent.get_hub()
+    clock = _clocks.get(hub)
+    if clock is None:
+        clock = _clocks[hub] = _Clock()
+    return clock

@@ -1,0 +1,109 @@
+"""Where an answer was cut and another attempt goes on: the request that asks for it, and the seam between the two.
+
+The new attempt is asked to begin with the last word that was said. So a word that was cut in the middle is completed,
+and nobody need guess whether a space belongs between the two. What it repeats, from the beginning of the answer or of
+any word, is not said twice; a new text that repeats nothing goes on exactly where the old one stopped.
+"""
+
+import re
+
+import msgspec
+
+from app.domain.request import Message, TurnRequest
+
+GO_ON = (
+    "Your answer was cut off there, while it was being spoken. Go on from exactly that point: begin with its last "
+    'word, "{word}", and say the rest. Do not start again, do not apologise, and do not mention the interruption.'
+)
+
+_SPACE = re.compile(r"\s+")
+
+LEAST_AFTER_SPACE = 12
+"""A text that begins with a space goes on, most likely; only so many characters (without white space) in common are
+taken as a repetition then. Numbers are spoken digit by digit: "5 5" and " 5 1" are not the same five."""
+
+
+def continuation(request: TurnRequest, said: str) -> TurnRequest:
+    """Return the request that asks another attempt to go on after `said`; no prefill, which many models refuse."""
+    words = said.split()
+    go_on = GO_ON.format(word=words[-1] if words else "")
+    messages: list[Message] = [
+        *request.messages,
+        {"role": "assistant", "content": said},
+        {"role": "user", "content": go_on},
+    ]
+    return msgspec.structs.replace(request, messages=messages)
+
+
+class Seam:
+    """Takes the new attempt's text piece by piece and gives back what has not been said yet."""
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+        self._bare = _SPACE.sub("", said)
+        self._held: str | None = ""
+        # Where a repetition may begin, in the text without white space: the longest first.
+        self._starts = _word_starts(said)
+
+    def feed(self, text: str) -> str:
+        """Return what may be said now; "" while it may still be a repetition."""
+        if self._held is None:
+            return text
+        self._held += text
+        return self._decided(self._held, is_end=False)
+
+    def flush(self) -> str:
+        """Return what is still held, at the end of the new text."""
+        return "" if self._held is None else self._decided(self._held, is_end=True)
+
+    def _decided(self, held: str, *, is_end: bool) -> str:
+        bare = _SPACE.sub("", held)
+        self._starts = [at for at in self._starts if _agree(self._bare, at, bare)]
+        while self._starts and (bare or is_end):
+            length = len(self._bare) - self._starts[0]
+            rest = held[_end_of(held, length) :]
+            if not is_end and (len(bare) < length or not rest.strip()):
+                return ""
+            if len(bare) >= length and self._is_repetition(held, length, rest):
+                self._held = None
+                return self._joined(rest)
+            self._starts.pop(0)
+        if not bare and not is_end:
+            return ""
+        self._held = None
+        return held
+
+    def _is_repetition(self, held: str, length: int, rest: str) -> bool:
+        """Whether what is the same is said again, or is only alike: `rest` follows it in the new text."""
+        if self._said[-1].isspace():
+            return not rest or rest[0].isspace()  # the last word was whole, so the new one must be
+        return not held[0].isspace() or length >= LEAST_AFTER_SPACE
+
+    def _joined(self, rest: str) -> str:
+        """Leave out the white space that stands at the end of what was said already."""
+        spaces = self._said[len(self._said.rstrip()) :]
+        return rest.removeprefix(spaces) if rest.startswith(spaces) else rest.lstrip()
+
+
+def _end_of(text: str, length: int) -> int:
+    """Return where the first `length` characters of a text end, white space not counted."""
+    at = 0
+    while length and at < len(text):
+        length -= not text[at].isspace()
+        at += 1
+    return at
+
+
+def _word_starts(text: str) -> list[int]:
+    """Return where the words begin, counted without white space."""
+    starts, at = [], 0
+    for word in text.split():
+        starts.append(at)
+        at += len(word)
+    return starts
+
+
+def _agree(said: str, at: int, new: str) -> bool:
+    """Whether `said` from `at` and `new` are the same as far as both go."""
+    length = min(len(said) - at, len(new))
+    return said[at : at + length] == new[:length]
