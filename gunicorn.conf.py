@@ -24,7 +24,10 @@ control_socket_disable = True
 # because it also bounds how long a client may take over its request line and headers.
 keepalive = 95 if ON_HEROKU else 20
 timeout = 60
-graceful_timeout = 25
+
+# From SIGTERM to SIGKILL, as the host has it: Heroku 30 s. Streams that are still open 5 s before it end with an error
+# event (app/api/worker.py), and the workers are gone 2 s before it.
+graceful_timeout = max(3, int(os.environ.get("SHUTDOWN_S", "30")) - 2)
 
 accesslog = None
 errorlog = "-"

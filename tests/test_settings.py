@@ -174,6 +174,7 @@ logit_bias = { "50256" = -100 }
 [routes."my.own"]
 target = "function:own_agent:answer"
 max_tokens = -1
+budget = { idle_s = 3, filler = ["Hm... ", "One moment... "], retries = 0, resume = false, first_token_s = 9 }
 """
 
 
@@ -201,10 +202,20 @@ def test_the_file() -> None:
         Target("groq", "meta/llama-4"),
     ]
     params = {"temperature": 0.6, "max_tokens": 200, "stop": ["END"], "logit_bias": {"50256": -100}}
+    fillers = ("Hm... ", "One moment... ")
+    own = Budget(connect_s=2, idle_s=3, filler=fillers, retries=0, resume=False, first_token_s=9)
     assert settings.routes == {
-        "receptionist": Route(targets, params),
-        "my.own": Route([Target("function", "own_agent:answer")]),
+        "receptionist": Route(targets, params, budget=settings.budget),
+        "my.own": Route([Target("function", "own_agent:answer")], budget=own),
     }
+
+
+def test_the_heartbeat_may_come_from_the_environment() -> None:
+    """A host that cuts silent connections sets HEARTBEAT_S; the file wins over it."""
+    assert load("", HEARTBEAT_S="15").budget.heartbeat_s == 15
+    assert load("[defaults.budget]\nheartbeat_s = 5", HEARTBEAT_S="15").budget.heartbeat_s == 5
+    (reason,) = reasons(HEARTBEAT_S="-1")
+    assert reason.startswith("HEARTBEAT_S: ")
 
 
 def test_the_file_by_another_name() -> None:
@@ -235,6 +246,11 @@ BAD: list[tuple[str, dict[str, str]]] = [
     ('[defaults]\nprovider = "nobody"', {"defaults.provider": "there is no provider 'nobody'"}),
     ('[defaults]\nprovider = "function"', {"defaults.provider": "a function needs a route"}),
     ("[defaults.budget]\nconnect_s = 0\nidle_s = '9'", {"defaults.budget.connect_s": "", "defaults.budget.idle_s": ""}),
+    ("[defaults.budget]\nfiller = []", {"defaults.budget.filler": "a phrase, or a list"}),
+    ("[defaults.budget]\nfiller = ['a', 5]", {"defaults.budget.filler": "a phrase, or a list"}),
+    ("[routes.a]\ntarget = 'openai/m'\nbudget = { retries = 1.5 }", {"routes.a.budget.retries": "integer"}),
+    ("[routes.a]\ntarget = 'openai/m'\nbudget = { resume = 1 }", {"routes.a.budget.resume": "true or false"}),
+    ("[routes.a]\ntarget = 'openai/m'\nbudget = 5", {"routes.a.budget": "expected a table"}),
     ("[providers]\na = 5", {"providers.a": "expected a table"}),
     ("[providers.a]\nkind = 'gemini'", {"providers.a.kind": "openai, anthropic", "providers.a.base_url": "required"}),
     ("[providers.a]\nkind = 'openai'\nbase_url = 'localhost:80'", {"providers.a.base_url": "Not a valid URL."}),

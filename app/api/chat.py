@@ -12,6 +12,7 @@ from flask import Blueprint, Response, current_app, request
 from app.api.auth import keyed
 from app.api.caller import CallerWatch
 from app.api.completion import fold
+from app.api.desk import desk
 from app.api.sse import ChunkEncoder, error_event
 from app.domain.errors import (
     CallerGone,
@@ -21,7 +22,7 @@ from app.domain.errors import (
     unforeseen,
 )
 from app.domain.request import TurnRequest
-from app.engine.turn import Desk, Turn
+from app.engine.turn import Turn
 from app.schemas.chat import load_request
 
 blueprint = Blueprint("chat", __name__)
@@ -41,7 +42,7 @@ def chat_completions() -> Response:
     # come in step and share the loop's wake-ups: 8.3 ms of CPU a turn instead of 10.5, 50 streams begun at once.
     gevent.sleep(0)
     try:
-        turn = _desk().take(turn_request, watch)
+        turn = desk().take(turn_request, watch)
     except BaseException:
         watch.stop()
         raise
@@ -123,11 +124,6 @@ def _decoded(body: bytes) -> Any:
         raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from None
-
-
-def _desk() -> Desk:
-    desk: Desk = current_app.extensions["glottis.desk"]
-    return desk
 
 
 for path in PATHS:

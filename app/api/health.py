@@ -6,6 +6,7 @@ from flask import Blueprint, current_app
 
 from app import __version__
 from app.api.auth import public
+from app.api.desk import desk
 from app.engine.catalogue import Catalogue
 
 blueprint = Blueprint("health", __name__)
@@ -21,12 +22,12 @@ def health() -> dict[str, str]:
 @blueprint.get("/health/ready")
 @public
 def ready() -> tuple[dict[str, Any], int]:
-    """Say whether at least one provider can be used, and of the others why not; 503 if there is none."""
+    """Say whether at least one provider can be used, and of the others why not; 503 if none, or if the server stops."""
     catalogue: Catalogue = current_app.extensions["glottis.catalogue"]
     failures = catalogue.failures()
     providers = {
         name: {"usable": True} if reason is None else {"usable": False, "reason": reason}
         for name, reason in failures.items()
     }
-    is_ready = None in failures.values()
-    return {"status": "ready" if is_ready else "not_ready", "providers": providers}, 200 if is_ready else 503
+    status = "draining" if desk().is_draining else "ready" if None in failures.values() else "not_ready"
+    return {"status": status, "providers": providers}, 200 if status == "ready" else 503

@@ -1,7 +1,14 @@
-"""gunicorn's gevent worker, where what never becomes a request is answered in OpenAI's JSON too, and logged."""
+"""gunicorn's gevent worker, which answers what never becomes a request in OpenAI's JSON, and drains before it ends.
+
+On SIGTERM the readiness turns 503 at once, within a second no connection is accepted any more, and connections that
+nobody uses are closed. Streams in flight go on; those that are still open LAST_WORD_S before the graceful timeout end
+with an error event. `gunicorn.conf.py` sets that timeout from the time that the host leaves.
+"""
 
 import contextlib
 import logging
+import socket
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +20,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from app.api.sse import error_object
 from app.domain.errors import GlottisError, InternalError, InvalidRequest, unforeseen
+from app.engine.turn import Desk
 from app.telemetry.logs import log
 
 STATUSES: dict[type[Exception], int] = {
@@ -22,6 +30,13 @@ STATUSES: dict[type[Exception], int] = {
     http.ExpectationFailed: 417,
 }
 """What is not named here, and is a fault of the client's, is 400."""
+
+
+LAST_WORD_S = 3.0
+"""Before the graceful timeout: for the streams that are ended to say so."""
+
+IDLE_S = 1.0
+"""A connection without a request for so long is closed when the worker drains."""
 
 
 class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no types
@@ -44,11 +59,49 @@ class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     """Serves as gunicorn's own does, and answers what it cannot parse in our words."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle_since: dict[Any, float] = {}
+
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""
         if not self.cfg.is_ssl:
             client = ClientSocket(client.family, client.type, fileno=client.detach())
-        super().handle(listener, client, addr)
+        self._idle_since[client] = time.monotonic()
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            self._idle_since.pop(client, None)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve a request."""
+        self._idle_since.pop(sock, None)
+        super().handle_request(listener_name, req, sock, addr)
+        self._idle_since[sock] = time.monotonic()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop when all is said: SIGTERM."""
+        is_first = self.alive
+        super().handle_exit(sig, frame)
+        if is_first:
+            gevent.spawn(self._drain)
+
+    def _drain(self) -> None:
+        desk: Desk = self.wsgi.extensions["glottis.desk"]
+        desk.is_draining = True
+        until = time.monotonic() + max(0.0, self.cfg.graceful_timeout - LAST_WORD_S)
+        while time.monotonic() < until:
+            self._close_idle()
+            gevent.sleep(0.25)
+        ended = desk.end_open_turns()
+        log(logging.WARNING if ended else logging.INFO, "drained", ended_turns=ended)
+
+    def _close_idle(self) -> None:
+        now = time.monotonic()
+        for client, since in tuple(self._idle_since.items()):
+            if now - since >= IDLE_S:
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RD)  # its greenlet reads the end, and closes
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that could not be read, or an exception that left the application, and close."""

@@ -31,6 +31,7 @@ class Desk:
     def __init__(self, router: Router, providers: Mapping[str, Provider], observers: Sequence[Observer]) -> None:
         self.observers = observers
         self.is_draining = False
+        """Whether the server is going to stop: the open turns go on for a while."""
         self._house = House(router, providers, Breaker(), itertools.count())
         self._in_flight = InFlight(self.begin)
         self._open: set[Turn] = set()
@@ -53,10 +54,6 @@ class Desk:
     def share(self, request: TurnRequest, caller: Caller) -> Shared:
         """Return the answer that this request shares with others that are the same."""
         return self._in_flight.join(request, caller)
-
-    def drain(self) -> None:
-        """Tell that the server is going to stop."""
-        self.is_draining = True
 
     def end_open_turns(self) -> int:
         """End the turns that are still open with ServerStopping; returns how many."""

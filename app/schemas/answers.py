@@ -184,5 +184,5 @@ class ProviderStateSchema(AnswerSchema):
 class ReadinessSchema(AnswerSchema):
     """Whether a turn can be answered, and each provider's state."""
 
-    status = OneOf("ready", "not_ready", required=True)
+    status = OneOf("ready", "not_ready", "draining", required=True)
     providers = fields.Dict(keys=fields.String(), values=fields.Nested(ProviderStateSchema), required=True)

@@ -30,7 +30,7 @@ class Stage(Protocol):
 
     model: str
 
-    def provider(self, idle_s: float = 5.0) -> Provider:
+    def provider(self) -> Provider:
         """Make the provider."""
         ...
 

@@ -23,7 +23,7 @@ class FunctionStage:
         self._pieces: list[str | Event] = []
         self._left = threading.Event()
 
-    def provider(self, idle_s: float = 5.0) -> FunctionProvider:
+    def provider(self) -> FunctionProvider:
         """Make the provider of this one function."""
         return FunctionProvider({self.model: self._answer})
 

@@ -26,9 +26,9 @@ def upstream() -> Iterator[OpenAIUpstream]:
 @pytest.fixture
 def provider(upstream: OpenAIUpstream) -> Iterator[OpenAIProvider]:
     """The provider in front of it."""
-    made = OpenAIProvider("vendor", api_key=upstream.key, base_url=upstream.base_url, connect_s=5, idle_s=5)
+    made = OpenAIProvider("vendor", api_key=upstream.key, base_url=upstream.base_url)
     yield made
-    made._client.close()
+    made.close()
 
 
 def ask(provider: OpenAIProvider) -> str:

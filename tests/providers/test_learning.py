@@ -35,7 +35,7 @@ EVERYTHING = {
 def openai() -> Iterator[tuple[OpenAIUpstream, OpenAIProvider]]:
     """A server that is not OpenAI, so that everything is sent as it came."""
     with OpenAIUpstream(strict=False) as upstream:
-        provider = OpenAIProvider("vendor", api_key=upstream.key, base_url=upstream.base_url, connect_s=5, idle_s=5)
+        provider = OpenAIProvider("vendor", api_key=upstream.key, base_url=upstream.base_url)
         yield upstream, provider
         provider.close()
 
@@ -44,7 +44,7 @@ def openai() -> Iterator[tuple[OpenAIUpstream, OpenAIProvider]]:
 def anthropic() -> Iterator[tuple[AnthropicUpstream, AnthropicProvider]]:
     """Anthropic, scripted."""
     with AnthropicUpstream(strict=False) as upstream:
-        provider = AnthropicProvider("anthropic", api_key=upstream.key, base_url=upstream.url, connect_s=5, idle_s=5)
+        provider = AnthropicProvider("anthropic", api_key=upstream.key, base_url=upstream.url)
         yield upstream, provider
         provider.close()
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 from providers.contract import SOON_S, TOOLS, ProviderContract, Stage, ask, failure, request
-from upstreams import Answer, Cut, Hold, Reset, Send, Split, Step, Upstream
+from upstreams import Answer, Cut, Reset, Send, Split, Step, Upstream
 
 from app.domain import errors
 from app.domain.events import Text
@@ -111,22 +111,6 @@ class UpstreamContract(ProviderContract):
         """A connection that ends in place of an answer is ProviderBroken."""
         stage.upstream.answers[stage.model] = answer
         assert type(failure(stage)) is errors.ProviderBroken
-
-    def test_silence_before_the_head(self, stage: UpstreamStage) -> None:
-        """An upstream that says nothing at all is given up after the idle budget, and sees it."""
-        stage.upstream.answers[stage.model] = Answer.silent()
-        assert type(failure(stage, stage.provider(idle_s=0.3))) is errors.ProviderTimeout
-        assert stage.saw_the_caller_leave()
-
-    @pytest.mark.parametrize("step", [Hold(), Send(b"da")])
-    def test_silence_in_mid_answer(self, stage: UpstreamStage, step: Step) -> None:
-        """An upstream that falls silent is given up too, be it between two events or within one."""
-        stage.upstream.answers[stage.model] = stage.answer("Well", step, Hold())
-        events = stage.provider(idle_s=0.3).stream(request(), stage.model)
-        assert next(event for event in events if isinstance(event, Text)) == Text("Well")
-        with pytest.raises(errors.ProviderTimeout):
-            list(events)
-        assert stage.saw_the_caller_leave()
 
     @pytest.mark.parametrize(
         "end", [Cut(), Reset(), Send(b"data: {nope\n\n"), Send(b"data: [1]\n\n"), Send(b"data: \xff\n\n")]

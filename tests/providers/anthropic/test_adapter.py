@@ -34,10 +34,10 @@ class AnthropicStage:
         self.upstream = upstream
         self._made: list[AnthropicProvider] = []
 
-    def provider(self, idle_s: float = 5.0, **changes: Any) -> AnthropicProvider:
+    def provider(self, **changes: Any) -> AnthropicProvider:
         """Make the provider."""
         options = {"api_key": self.upstream.key, "base_url": self.upstream.base_url}
-        provider = AnthropicProvider("anthropic", connect_s=2.0, idle_s=idle_s, **{**options, **changes})
+        provider = AnthropicProvider("anthropic", **{**options, **changes})
         self._made.append(provider)
         return provider
 

@@ -177,7 +177,7 @@ def test_the_api_is_asked_over_a_connection_of_its_own() -> None:
         upstream.answers["GET /v1/models/claude-sonnet-5"] = Answer(
             told.status, told.headers, [Gate(may_tell), *told.steps], told.framing
         )
-        provider = AnthropicProvider("a", api_key=upstream.key, base_url=upstream.url, connect_s=5, idle_s=5)
+        provider = AnthropicProvider("a", api_key=upstream.key, base_url=upstream.url)
         request = TurnRequest(model="m", messages=[{"role": "user", "content": "hello"}])
         assert list(provider.stream(request, "claude-sonnet-5"))
         may_tell.set()
@@ -195,7 +195,7 @@ def test_a_server_without_that_endpoint_answers_turns_all_the_same(fault: Answer
     """Other servers that speak Anthropic's format need not have it."""
     with AnthropicUpstream() as upstream:
         upstream.answers["GET /v1/models/claude-sonnet-5"] = fault
-        provider = AnthropicProvider("a", api_key=upstream.key, base_url=upstream.url, connect_s=5, idle_s=5)
+        provider = AnthropicProvider("a", api_key=upstream.key, base_url=upstream.url)
         request = TurnRequest(model="m", messages=[{"role": "user", "content": "hello"}])
         for _ in range(2):
             assert list(provider.stream(request, "claude-sonnet-5"))

@@ -27,10 +27,10 @@ class OpenAIStage:
         self._made: list[OpenAIProvider] = []
         self._dialect: Dialect = dialect
 
-    def provider(self, idle_s: float = 5.0, **changes: Any) -> OpenAIProvider:
+    def provider(self, **changes: Any) -> OpenAIProvider:
         """Make the provider."""
         options = {"api_key": self.upstream.key, "base_url": self.upstream.base_url, "dialect": self._dialect}
-        provider = OpenAIProvider("openai", connect_s=2.0, idle_s=idle_s, **{**options, **changes})
+        provider = OpenAIProvider("openai", **{**options, **changes})
         self._made.append(provider)
         return provider
 
