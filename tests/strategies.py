@@ -125,7 +125,7 @@ ODD_NAMES = PLAIN_NAMES | st.sampled_from(["", " ", "book a table", "é", "n" * 
 
 
 def tools(names: Drawn) -> Drawn:
-    """Functions of these names, each name once."""
+    """Functions of these names; a name may stand twice."""
     function = st.fixed_dictionaries(
         {"name": names},
         optional={
@@ -136,7 +136,7 @@ def tools(names: Drawn) -> Drawn:
         },
     )
     tool = st.fixed_dictionaries({"function": function}, optional={"type": st.sampled_from(["function", None])})
-    return st.lists(tool, max_size=3, unique_by=lambda each: each["function"]["name"])
+    return st.lists(tool, max_size=3)
 
 
 def choices(tools: list[JSON]) -> Drawn:

@@ -15,6 +15,8 @@ from app.domain.errors import GlottisError, ProviderTimeout
 from app.domain.events import Event, is_speakable
 
 TICK_S = 0.1
+LAST_TICKS = 5
+"""After an answer's finish, for its usage: half a second."""
 
 
 class Patience:
@@ -62,6 +64,10 @@ class Patience:
         finally:
             self._waiting = False
             self._silent_ticks = None
+
+    def hurry(self) -> None:
+        """Wait no longer than LAST_S for what follows."""
+        self._idle_ticks = LAST_TICKS
 
     def end(self, error: GlottisError) -> None:
         """Raise an error where the turn waits, now or as soon as it does."""

@@ -40,6 +40,8 @@ def relay(
                 for piece in (event,) if seam is None else _past(seam, event):
                     tally.count(piece)
                     yield piece
+                if is_finished:
+                    patience.hurry()  # what may still come is the usage: nobody waits for it for long
     except ProviderError:
         if not is_finished:
             raise

@@ -31,6 +31,8 @@ def to_system(messages: list[Message]) -> tuple[list[JSON], list[Message]]:
     head = 0
     while head < len(messages) and messages[head]["role"] in ("system", "developer"):
         head += 1
+    for index, message in enumerate(messages[:head]):
+        _words(_content(message.get("content"), f"messages[{index}]"), f"messages[{index}]")
     texts = (text_of(message.get("content")) for message in messages[:head])
     return [{"type": "text", "text": text} for text in texts if text.strip()], messages[head:]
 
@@ -63,14 +65,23 @@ def _blocks(message: Message, path: str, ids: UniqueIds) -> list[JSON]:
     match message["role"]:
         case "assistant":
             calls = {call["id"]: call for call in message.get("tool_calls") or []}
-            return _content(message.get("content"), path) + [_tool_use(call, ids) for call in calls.values()]
+            words = _words(_content(message.get("content"), path), path)
+            return words + [_tool_use(call, ids) for call in calls.values()]
         case "tool":
             return [_tool_result(message, path, ids)]
         case "user":
             return _content(message.get("content"), path) or [_STAND_IN]
         case role:
+            _words(_content(message.get("content"), path), path)
             text = text_of(message.get("content"))
             return [{"type": "system", "text": text, "role": role}] if text.strip() else []
+
+
+def _words(blocks: list[JSON], path: str) -> list[JSON]:
+    """Return the blocks; raises ContentNotTaken for what only a user may send."""
+    if any(block["type"] != "text" for block in blocks):
+        raise ContentNotTaken("The model's provider takes images and files from the user alone.", param=path)
+    return blocks
 
 
 def _tool_result(message: Message, path: str, ids: UniqueIds) -> JSON:

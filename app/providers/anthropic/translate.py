@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from app.domain.errors import ProviderBroken
+from app.domain.errors import ProviderBroken, ProviderRequestRefused
 from app.domain.events import Event, Finish, FinishReason, Reasoning, Start, Text, Usage
 from app.domain.request import JSON, Message, Tool, TurnRequest
 from app.providers import failures
@@ -77,7 +77,10 @@ def to_body(request: TurnRequest, model: str, facts: ModelFacts) -> JSON:
 
 def _tools(tools: list[Tool], messages: list[Message]) -> list[JSON]:
     if tools:
-        return [_tool(tool) for tool in tools]
+        first_of_name: dict[str, Tool] = {}  # a name that stands twice is refused
+        for tool in tools:
+            first_of_name.setdefault(tool["function"]["name"], tool)
+        return [_tool(tool) for tool in first_of_name.values()]
     # Calls in the history are refused where no tool is declared (17); tool_choice `none` keeps them from being called.
     called = [call["function"]["name"] for message in messages for call in message.get("tool_calls") or []]
     return [{"name": fitting(name), "input_schema": as_object(None)} for name in dict.fromkeys(called)]
@@ -103,7 +106,7 @@ def _tool_choice(request: TurnRequest, facts: ModelFacts) -> tuple[JSON | None, 
     if asked == "auto":
         choice = {"type": "auto"}
     elif asked is not None:
-        name = fitting(asked["function"]["name"]) if isinstance(asked, dict) else None
+        name = fitting(_declared(asked["function"]["name"], request.tools)) if isinstance(asked, dict) else None
         thinks = bool(facts.thinking_off) and _wants_effort(request.params.get("reasoning_effort"))
         if facts.forced_tool and not thinks:
             choice = {"type": "tool", "name": name} if name else {"type": "any"}
@@ -113,6 +116,13 @@ def _tool_choice(request: TurnRequest, facts: ModelFacts) -> tuple[JSON | None, 
     if request.params.get("parallel_tool_calls") is False:
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     return choice, instruction
+
+
+def _declared(name: str, tools: list[Tool]) -> str:
+    """Return the name; raises ProviderRequestRefused if there is no such tool, as Anthropic itself would."""
+    if not any(tool["function"]["name"] == name for tool in tools):
+        raise ProviderRequestRefused(f"tool_choice names '{name}', which is none of the tools.", param="tool_choice")
+    return name
 
 
 def _set_format(body: JSON, system: list[JSON], response_format: JSON | None, facts: ModelFacts) -> None:
@@ -174,11 +184,7 @@ def _mark_cached(body: JSON, facts: ModelFacts) -> None:
     body["cache_control"] = CACHED
 
 
-class _Counts(msgspec.Struct, gc=False):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class _Piece(msgspec.Struct, gc=False):
@@ -198,9 +204,10 @@ class _Block(msgspec.Struct, gc=False):
 
 
 class _Message(msgspec.Struct, gc=False):
-    id: str | None = None
-    model: str | None = None
-    usage: _Counts | None = None
+    # What an answer can do without may be of any type.
+    id: Any = None
+    model: Any = None
+    usage: Any = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -209,8 +216,8 @@ class _Event(msgspec.Struct, gc=False):
     delta: _Piece | None = None
     content_block: _Block | None = None
     message: _Message | None = None
-    usage: _Counts | None = None
-    error: dict[str, Any] | None = None
+    usage: Any = None
+    error: Any = None
 
 
 _decode = msgspec.json.Decoder(_Event).decode
@@ -263,15 +270,15 @@ class AnswerReader:
         match event.type:
             case "message_start" if event.message is not None:
                 self._count(event.message.usage)
-                yield Start(event.message.id or "", event.message.model or "")
+                yield Start(str(event.message.id or ""), str(event.message.model or ""))
             case "message_delta":
                 self._count(event.usage)
                 if event.delta is not None and event.delta.stop_reason:
                     self._stop_reason = event.delta.stop_reason
             case "message_stop":
                 self.done = True
-            case "error":
-                raise failure_in_stream(event.error or {})
+            case "error" | "" if event.type or event.error:
+                raise failure_in_stream(event.error)
 
     def _block(self, index: int, block: _Block) -> Iterator[Event]:
         if block.type == "text" and block.text:
@@ -289,10 +296,10 @@ class AnswerReader:
         if event is not None:
             yield event
 
-    def _count(self, counts: _Counts | None) -> None:
+    def _count(self, usage: Any) -> None:
         """Take over what is counted anew: the values are cumulative, and some come only at the end (31)."""
-        if counts is not None:
-            self._counts |= {name: value for name, value in msgspec.structs.asdict(counts).items() if value is not None}
+        if isinstance(usage, dict):
+            self._counts |= {name: usage[name] for name in COUNTS if type(usage.get(name)) is int}
 
     def _usage(self) -> Usage:
         count = self._counts.get
@@ -319,7 +326,9 @@ _STATUS_OF_TYPE = {
 }
 
 
-def failure_in_stream(error: dict[str, Any]) -> Exception:
-    """Return the error for an `error` event, whose type stands for an HTTP status (32, 35)."""
+def failure_in_stream(error: Any) -> Exception:
+    """Return the error for an `error` event, whose type stands for an HTTP status (32, 35); some give only a text."""
+    if not isinstance(error, dict):
+        error = {"message": error}
     status = _STATUS_OF_TYPE.get(str(error.get("type")), 500)
     return failures.from_status(status, str(error.get("message") or ""))

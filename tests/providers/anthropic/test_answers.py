@@ -184,3 +184,26 @@ def test_every_stop_reason_is_in_the_table() -> None:
         *("end_turn", "stop_sequence", "tool_use", "max_tokens", "model_context_window_exceeded", "pause_turn"),
         "refusal",
     }
+
+
+def test_what_an_answer_can_do_without_may_be_of_any_type() -> None:
+    """An odd id, name or count fails no answer; a count that is none is not counted."""
+    begun = event("message_start", message={"id": 5, "model": None, "usage": "none"})
+    words = [block(0, type="text", text=""), delta(0, "text_delta", text="Hi")]
+    stream = [begun, *words, stopped("end_turn", output_tokens="5", input_tokens=3), STOP]
+    assert read(*stream) == [Start("5"), Text("Hi"), Finish("stop"), Usage(prompt_tokens=3)]
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b'{"type":"error","error":"Overloaded"}', errors.ProviderError),
+        (b'{"error":{"type":"overloaded_error"}}', errors.ProviderOverloaded),
+        (b'{"type":"error"}', errors.ProviderError),
+    ],
+)
+def test_errors_of_other_shapes(payload: bytes, expected: type[errors.ProviderError]) -> None:
+    """A server that speaks the format roughly still says that it failed."""
+    with pytest.raises(errors.ProviderError) as failed:
+        list(AnswerReader({}).read(payload))
+    assert type(failed.value) is expected

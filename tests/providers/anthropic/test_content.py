@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from app.domain.errors import ContentNotTaken
+from app.domain.request import TurnRequest
 from app.providers.anthropic.content import CONTINUE, SILENCE, to_system, to_turns, without_system_turns
+from app.providers.anthropic.models import facts_of
+from app.providers.anthropic.translate import to_body
 
 PNG = base64.b64encode(b"png").decode()
 USER = {"role": "user", "content": "Hello"}
@@ -225,3 +228,15 @@ def test_system_turns_can_be_taken_back_inline() -> None:
     """A model that turns out not to take them gets the same turns that it would have got at once."""
     messages: Any = [USER, NOTE, SAID, USER, NOTE]
     assert without_system_turns(to_turns(messages, system_turns=True)) == to_turns(messages)
+
+
+@pytest.mark.parametrize("role", ["assistant", "system", "developer"])
+@pytest.mark.parametrize("before", [[], [USER]])
+def test_only_users_send_pictures(role: str, before: list[Any]) -> None:
+    """A picture where Anthropic takes words alone is refused by its message's path, not dropped."""
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    messages: Any = [*before, {"role": role, "content": [image]}]
+    request = TurnRequest(model="m", messages=messages)
+    with pytest.raises(ContentNotTaken) as refused:
+        to_body(request, "claude-haiku-4-5", facts_of("claude-haiku-4-5"))
+    assert refused.value.param == f"messages[{len(before)}]"

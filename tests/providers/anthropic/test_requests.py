@@ -5,11 +5,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from upstreams.anthropic_messages import check_messages
 from upstreams.anthropic_rules import check_parameters
 
+from app.domain.errors import ProviderRequestRefused
 from app.domain.request import TurnRequest
 from app.engine.repair import INTERRUPTED, repaired
 from app.providers.anthropic.content import CONTINUE, SILENCE
@@ -262,40 +261,14 @@ def test_a_schema_is_said_in_words_where_it_cannot_be_asked_for(structured: bool
     assert ('{"type":"object","properties":{}}' in str(body.get("system"))) is not structured
 
 
-WORDS = st.sampled_from(["", " ", "\n", "Hello", "Good bye. ", "é\u2028", SILENCE])
-CONTENT = st.none() | WORDS | st.lists(WORDS.map(text), max_size=3)
-IDS = st.sampled_from(["a", "b", "call:1", "call_0", "", "x" * 200, "a_2"])
-ARGUMENTS = st.sampled_from(["", "{}", '{"a": 1}', "[]", "{", "null", " "])
-NAMES = st.sampled_from(["end_call", "book a table", "é", "n" * 200])
-CALLS = st.lists(st.builds(call, IDS, NAMES, ARGUMENTS), min_size=1, max_size=3)
-MESSAGES = st.one_of(
-    st.builds(lambda content: {"role": "system", "content": content}, CONTENT),
-    st.builds(user, CONTENT),
-    st.builds(said, CONTENT),
-    st.builds(lambda content, calls: said(content, *calls), CONTENT, CALLS),
-    st.builds(result, IDS, CONTENT),
-)
-MODELS = st.sampled_from(
-    [OPUS, SONNET, HAIKU, "claude-sonnet-4-6", "claude-fable-5-2", "claude-haiku-5-5", "claude-opus-4-6"]
-)
-PARAMS = st.fixed_dictionaries(
-    {},
-    optional={
-        "reasoning_effort": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
-        "parallel_tool_calls": st.booleans(),
-        "max_tokens": st.integers(1, 10**7),
-        "stop": WORDS | st.lists(WORDS, max_size=4),
-        "temperature": st.floats(0, 2),
-        "user": st.sampled_from(["", "a@example.com"]),
-        "response_format": st.sampled_from([{"type": "text"}, {"type": "json_object"}]),
-    },
-)
-CHOICES = st.sampled_from([None, "none", "auto", "required", tool("end_call")])
+def test_of_two_tools_of_one_name_the_first_counts() -> None:
+    """Anthropic refuses a name that stands twice."""
+    body = body_of(HAIKU, messages=[HELLO], tools=[tool("f", description="one"), tool("g"), tool("f")])
+    assert [(each["name"], each.get("description")) for each in body["tools"]] == [("f", "one"), ("g", None)]
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(MESSAGES, min_size=1, max_size=9), MODELS, PARAMS, CHOICES, st.booleans())
-def test_any_history_is_taken(messages: list[Any], model: str, params: JSON, choice: Any, with_tools: bool) -> None:
-    """Whatever a call's history looks like, once mended it becomes a body that the strict rules take."""
-    tools = [tool("end_call"), tool("book a table", parameters={"type": "object"})] if with_tools else []
-    body_of(model, messages=messages, tools=tools, tool_choice=choice, params=params)
+def test_a_choice_that_is_no_tool_is_refused() -> None:
+    """The field is named before anybody is asked."""
+    with pytest.raises(ProviderRequestRefused) as refused:
+        body_of(HAIKU, messages=[HELLO], tools=[tool("f")], tool_choice=tool("g"))
+    assert refused.value.param == "tool_choice"
