@@ -10,11 +10,19 @@ monkey.patch_all()
 import os  # noqa: E402 (the patch comes before everything else)
 import signal  # noqa: E402
 
+
+def _whole(name, default):
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal():
+        raise SystemExit(f"{name}: expected a whole number, not {text!r}.")
+    return int(text)
+
+
 ON_HEROKU = "DYNO" in os.environ
 
 # A platform that sets PORT wants the server on every interface; on one's own machine nobody else need reach it.
 bind = f"0.0.0.0:{os.environ['PORT']}" if "PORT" in os.environ else "127.0.0.1:8000"
-workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+workers = _whole("WEB_CONCURRENCY", 1)
 worker_class = "app.api.worker.Worker"
 worker_connections = 4096
 preload_app = True
@@ -27,7 +35,7 @@ timeout = 60
 
 # From SIGTERM to SIGKILL, as the host has it: Heroku 30 s. Streams that are still open 5 s before it end with an error
 # event (app/api/worker.py), and the workers are gone 2 s before it.
-graceful_timeout = max(3, int(os.environ.get("SHUTDOWN_S", "30")) - 2)
+graceful_timeout = max(3, _whole("SHUTDOWN_S", 30) - 2)
 
 accesslog = None
 errorlog = "-"

@@ -78,6 +78,7 @@ _CHAT_ERRORS: tuple[type[errors.GlottisError], ...] = (
     errors.ModelNotFound,
     errors.RequestTooLarge,
     errors.UnsupportedMediaType,
+    errors.ServerStopping,
     *_tree(errors.ProviderError),
 )
 

@@ -35,6 +35,8 @@ STATUSES: dict[type[Exception], int] = {
 LAST_WORD_S = 3.0
 """Before the graceful timeout: for the streams that are ended to say so."""
 
+DRAIN_STEP_S = 0.25
+
 IDLE_S = 1.0
 """A connection without a request for so long is closed when the worker drains."""
 
@@ -92,9 +94,12 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         until = time.monotonic() + max(0.0, self.cfg.graceful_timeout - LAST_WORD_S)
         while time.monotonic() < until:
             self._close_idle()
-            gevent.sleep(0.25)
+            gevent.sleep(DRAIN_STEP_S)
         ended = desk.end_open_turns()
         log(logging.WARNING if ended else logging.INFO, "drained", ended_turns=ended)
+        while True:  # until the worker ends
+            self._close_idle()
+            gevent.sleep(DRAIN_STEP_S)
 
     def _close_idle(self) -> None:
         now = time.monotonic()

@@ -22,7 +22,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     """Between two speakable events."""
     total_s: float = 120.0
     retries: int = 1
-    """Per target, before the first word."""
+    """Per target and turn."""
     retry_after_max_s: float = 0.5
     hedge_after_s: float = 0.0
     filler_after_s: float = 0.0

@@ -83,6 +83,8 @@ Events = Generator[Event, None, None]
 
 
 def is_speakable(event: Event) -> bool:
-    """Whether the caller can hear this event, or it acts: non-empty text, a refusal in words, or a tool call."""
+    """Whether the caller can hear this event, or it acts: text or a refusal that is not blank, or a tool call."""
     kind = type(event)
-    return kind is ToolCall or ((kind is Text or kind is Refusal) and event.text != "")  # type: ignore[union-attr]
+    if kind is Text or kind is Refusal:
+        return event.text != "" and not event.text.isspace()  # type: ignore[union-attr]
+    return kind is ToolCall

@@ -59,4 +59,4 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
     fillers: int = 0
     apologised: bool = False
     shares: str | None = None
-    """The request id of the turn whose upstream call this one shared."""
+    """The request id of the turn whose answer this one shared. Of them all only one line has `usage`."""

@@ -28,12 +28,14 @@ def record_of(
     began_at: float,
     is_committed: bool,
     is_heard: bool,
+    accounts: bool,
     shares: str | None,
 ) -> TurnRecord:
     """Return the record of a turn that is over.
 
     `error` is what ended it, `began_at` is of the monotonic clock, `is_committed` whether its status is out, `is_heard`
-    whether its caller stayed as long as there was something to hear. `shares` is as in TurnRecord.
+    whether its caller stayed as long as there was something to hear, `accounts` whether it tells what the answer cost:
+    of those that share one, only one does. `shares` is as in TurnRecord.
     """
     tally, attempt = answer.tally, answer.attempt
     error = error or answer.failure
@@ -56,7 +58,7 @@ def record_of(
         text_chars=sum(map(len, tally.said)),
         tool_calls=tally.tool_calls,
         finish_reason=None if tally.finish is None else tally.finish.reason,
-        usage=tally.usage,
+        usage=tally.usage if accounts else None,
         resumes=answer.resumes,
         fillers=tally.fillers,
         apologised=answer.failure is not None,

@@ -4,7 +4,7 @@ It is a generator of events, which whoever wants the answer advances; closing it
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -48,6 +48,8 @@ class Answer:
         self.attempt: LiveAttempt | None = None
         self.first_speakable_at: float | None = None
         self.resumes = 0
+        self.is_accounted = False
+        """Whether a turn has told what it cost."""
         self.failure: ProviderError | None = None
         """Why the caller heard the apology."""
         self._house = house
@@ -94,17 +96,19 @@ class Answer:
                 yield from self._relayed(attempt, asked, race, patience, said)
                 break
             except ProviderError as cut:
-                if not self._may_go_on():
+                if not self._may_go_on(patience):
                     race.over(attempt, "cut", cut)
                     raise
                 said = self.tally.text
                 asked = continuation(request, said)
-                attempt = yield from race.go_on(attempt, cut, asked)
+                try:
+                    attempt = yield from race.go_on(attempt, cut, asked)
+                except ProviderRequestRefused:
+                    raise cut from None  # the caller's own request was fine
                 self.resumes += 1
         yield self.tally.usage or Usage()
 
     def _race(self, route: Route, patience: Patience) -> Race:
-        phrases = route.budget.filler
         return Race(
             route.targets,
             route.budget,
@@ -114,8 +118,14 @@ class Answer:
             self.past,
             began_at=self.began_at,
             is_streamed=self.request.stream,
-            fillers=(phrases[number % len(phrases)] for number in self._house.phrases),
+            fillers=self._phrases(route.budget.filler),
         )
+
+    def _phrases(self, phrases: Sequence[str]) -> Iterator[str]:
+        """Yield what fills a silence, in turn with all other answers."""
+        for number in self._house.phrases:
+            self.tally.fillers += 1
+            yield phrases[number % len(phrases)]
 
     def _relayed(
         self, attempt: LiveAttempt, request: TurnRequest, race: Race, patience: Patience, said: str
@@ -134,10 +144,11 @@ class Answer:
             attempt.close()
         race.over(attempt, "answered")
 
-    def _may_go_on(self) -> bool:
+    def _may_go_on(self, patience: Patience) -> bool:
         """Whether what was said so far can be continued: words can, a call that has begun or a refusal cannot."""
         tally = self.tally
-        return self.request.budget.resume and bool(tally.said) and not (tally.tool_calls or tally.is_refusal)
+        is_words = bool(tally.text.strip()) and not (tally.tool_calls or tally.is_refusal)
+        return self.request.budget.resume and is_words and not patience.is_over
 
     def _apology(self, failure: ProviderError, request: TurnRequest) -> Iterator[Event]:
         """Yield what is said when nobody answered; raises the failure where nothing is, or the request is at fault."""

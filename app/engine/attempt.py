@@ -14,6 +14,9 @@ from app.domain.ports import Provider
 from app.domain.request import TurnRequest, text_of
 from app.domain.turn import Attempt, Outcome
 
+LAST_S = 1.0
+"""For a reader to let go of its call; longer only where a user's own function clings to it."""
+
 SILENCE = frozenset(" .…\n\t")
 """What a user turn is made of, for a platform that sends one when the caller says nothing: "..." or nothing."""
 
@@ -136,4 +139,4 @@ def _paced(events: Events, heartbeat_s: float) -> Iterator[Event]:
                 raise event
             yield event
     finally:
-        reader.kill(block=False)
+        reader.kill(timeout=LAST_S)  # the call can be closed only when nobody reads it any more

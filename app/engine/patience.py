@@ -4,6 +4,7 @@ A timer for every read would cost 10 us of CPU under gevent, 1 ms for a turn of 
 benchmark); this costs three attribute writes an event, and a walk over the open turns every TICK_S.
 """
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,14 @@ from app.domain.events import Event, is_speakable
 TICK_S = 0.1
 LAST_TICKS = 5
 """After an answer's finish, for its usage: half a second."""
+
+
+class TimeIsUp(BaseException):
+    """Raised where a turn waits: not an Exception, so that no user's function keeps it. It becomes its `error`."""
+
+    def __init__(self, error: GlottisError) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Patience:
@@ -39,16 +48,28 @@ class Patience:
         self._clock = _clock()
         self._clock.add(self)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the turn has no more time at all."""
+        return self._error is not None
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Wait inside; raises what ends the waiting."""
+        self.wait()
+        try:
+            yield
+        except TimeIsUp as up:
+            raise up.error from None
+        finally:
+            self._waiting = False
+
     def wait(self) -> None:
         """Begin to wait, in this greenlet; raises the error if there is one already."""
         if self._error is not None:
             raise self._error
         self._greenlet = gevent.getcurrent()
         self._waiting = True
-
-    def waited(self) -> None:
-        """The waiting is over."""
-        self._waiting = False
 
     def over(self, events: Iterator[Event]) -> Iterator[Event]:
         """Yield the events of an answer that has begun; raises ProviderTimeout where it falls silent."""
@@ -61,6 +82,8 @@ class Patience:
                     self._silent_ticks = 0
                 yield event
                 self.wait()
+        except TimeIsUp as up:
+            raise up.error from None
         finally:
             self._waiting = False
             self._silent_ticks = None
@@ -91,14 +114,14 @@ class Patience:
             if self._silent_ticks > self._idle_ticks:
                 self._silent_ticks = None
                 # Not kept: another attempt may go on.
-                self._greenlet.throw(ProviderTimeout(detail="silent for idle_s in mid-answer"))
+                self._greenlet.throw(TimeIsUp(ProviderTimeout(detail="silent for idle_s in mid-answer")))
                 return
         self._raise()
 
     def _raise(self) -> None:
         if self._error is not None and self._waiting:
             self._waiting = False
-            self._greenlet.throw(self._error)
+            self._greenlet.throw(TimeIsUp(self._error))
 
 
 class _Clock:

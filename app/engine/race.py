@@ -102,6 +102,7 @@ class Race:
         self._arrivals: SimpleQueue[LiveAttempt] = SimpleQueue()
         self._agenda: list[_Item] = []
         self._numbers = itertools.count()
+        self._refusal: BaseException | None = None
 
     def run(self, request: TurnRequest) -> Run:
         """Ask the targets in order, until one speaks."""
@@ -128,7 +129,8 @@ class Race:
 
     def over(self, attempt: LiveAttempt, outcome: Outcome, error: BaseException | None = None) -> None:
         """Take note of an attempt that is over."""
-        if outcome in BILLED and attempt.usage is None:
+        is_silent = isinstance(error, ProviderTimeout) and error.upstream_status is None
+        if attempt.usage is None and (outcome in BILLED or is_silent):
             attempt.usage = estimated_usage(self._request, 0)
         self._past.append(attempt.record(outcome, self._began_at, error))
         if outcome == "answered":
@@ -158,11 +160,9 @@ class Race:
     def _arrival(self) -> LiveAttempt | None:
         """Wait for an attempt that speaks or fails, until something else is due."""
         moments = [attempt.deadline for attempt in self._running] + [item.at for item in self._agenda[:1]]
-        self._patience.wait()
         arrived: LiveAttempt | None = None
-        with contextlib.suppress(Empty):
+        with contextlib.suppress(Empty), self._patience.waiting():
             arrived = self._arrivals.get(timeout=max(0.0, min(moments) - time.monotonic()))
-        self._patience.waited()
         return arrived
 
     def _due(self) -> Iterator[Filler | Pause]:
@@ -212,15 +212,21 @@ class Race:
         self.over(attempt, outcome, error)
         attempt.error = None  # its traceback holds what the call held
         policy = policy_of(error)
-        delay_s = self._delay_s(attempt.target, error) if policy is Next.AGAIN else None
+        if outcome == "cut" and not self._left and isinstance(error, ProviderTimeout):
+            policy = Next.AGAIN  # it fell silent after its first word, and there is no other
         if policy is Next.NONE:
-            raise error
+            # Who is at work already may still speak; nobody else is asked.
+            self._refusal = error
+            self._left.clear()
+            self._agenda = [item for item in self._agenda if item.action != "ask"]
+            heapq.heapify(self._agenda)
+        delay_s = self._delay_s(attempt.target, error) if policy is Next.AGAIN and not self._refusal else None
         if delay_s is not None:
             self._plan("ask", delay_s, attempt.target)
         elif self._left:
             self._ask(self._left.popleft())
         elif not self._running and not any(item.action == "ask" for item in self._agenda):
-            raise error
+            raise self._refusal or error
 
     def _delay_s(self, target: Target, error: BaseException) -> float | None:
         """Return how long to wait before this target is asked again, in seconds; None if it is not."""

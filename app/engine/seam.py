@@ -16,11 +16,10 @@ GO_ON = (
     'word, "{word}", and say the rest. Do not start again, do not apologise, and do not mention the interruption.'
 )
 
-_SPACE = re.compile(r"\s+")
+TOO_LONG_FOR_CHANCE = 12
+"""Characters, white space not counted."""
 
-LEAST_AFTER_SPACE = 12
-"""A text that begins with a space goes on, most likely; only so many characters (without white space) in common are
-taken as a repetition then. Numbers are spoken digit by digit: "5 5" and " 5 1" are not the same five."""
+_SPACE = re.compile(r"\s+")
 
 
 def continuation(request: TurnRequest, said: str) -> TurnRequest:
@@ -77,7 +76,12 @@ class Seam:
         """Whether what is the same is said again, or is only alike: `rest` follows it in the new text."""
         if self._said[-1].isspace():
             return not rest or rest[0].isspace()  # the last word was whole, so the new one must be
-        return not held[0].isspace() or length >= LEAST_AFTER_SPACE
+        if not held[0].isspace() or "\n" in held[: len(held) - len(held.lstrip())]:
+            return True
+        # A text that begins with a space may simply go on. The same word would stand twice then, which figures alone
+        # do ("5 5", " 5 1"), or be another one's beginning ("can", " cannot"), unless it is too long for chance.
+        again = held[: len(held) - len(rest)]
+        return sum(map(str.isalpha, again)) >= 2 and (length >= TOO_LONG_FOR_CHANCE or not rest[:1].isalnum())
 
     def _joined(self, rest: str) -> str:
         """Leave out the white space that stands at the end of what was said already."""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from app.domain.events import Event, Filler, Finish, Refusal, Text, ToolCall, Usage
+from app.domain.events import Event, Finish, Refusal, Text, ToolCall, Usage
 from app.domain.request import TurnRequest, text_of
 
 CHARS_PER_TOKEN = 4
@@ -37,8 +37,6 @@ class Tally:
             self.finish = event
         elif isinstance(event, Refusal):
             self.is_refusal = True
-        elif isinstance(event, Filler):
-            self.fillers += 1
 
     def add(self, usage: Usage) -> None:
         """Add what an attempt cost."""

@@ -118,15 +118,19 @@ class Turn:
             self._account(is_last=is_last)
 
     def _account(self, *, is_last: bool) -> None:
-        error = self._error
+        error, answer = self._error, self.answer
+        accounts = not answer.is_accounted and (is_last or answer.tally.finish is not None)
+        answer.is_accounted = answer.is_accounted or accounts
+        first_id = answer.request.request_id
         record = record_of(
             self.request,
-            self.answer,
+            answer,
             error=error,
             began_at=self._began_at,
             is_committed=self._is_committed,
             is_heard=self._is_heard or self._shared is None,
-            shares=None if is_last else self.answer.request.request_id,
+            accounts=accounts,
+            shares=None if first_id == self.request.request_id else first_id,
         )
         if isinstance(error, GlottisError):
             error.accounted = True

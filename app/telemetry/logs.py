@@ -40,7 +40,7 @@ def configure(level: str) -> None:
     What no line tells is not collected either (logging's own page, "Optimization"): the caller's place costs most.
     """
     logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logThreads = logging.logMultiprocessing = False  # not the process: gunicorn's own lines name it
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JSONFormatter())
     LOGGER.handlers = [handler]

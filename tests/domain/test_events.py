@@ -5,18 +5,33 @@ from typing import get_args
 
 import pytest
 
-from app.domain.events import Event, Finish, Reasoning, Refusal, Start, Text, ToolCall, Usage, is_speakable
+from app.domain.events import (
+    Event,
+    Filler,
+    Finish,
+    Pause,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    ToolCall,
+    Usage,
+    is_speakable,
+)
 
 SPEAKABLE: list[tuple[Event, bool]] = [
     (Start("id", "model"), False),
     (Text("Hi"), True),
-    (Text(" "), True),
+    (Text(" \n"), False),
+    (Text(" Hi"), True),
     (Text(""), False),
     (Reasoning("hm"), False),
     (Refusal("I can't"), True),
     (Refusal(""), False),
     (ToolCall(0, "call_1", "end_call", ""), True),
     (Finish("stop"), False),
+    (Filler("Hm... "), False),
+    (Pause(), False),
     (Usage(1, 1), False),
 ]
 

@@ -8,27 +8,37 @@ import sys
 import textwrap
 import tomllib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from gateway import ROOT
 from marshmallow import Schema, fields
 
+from app.domain.config import USUAL_FIRST_TOKEN_S, Budget
+from app.domain.errors import GlottisError, InternalError, ProviderError
+from app.domain.turn import Attempt, End, Outcome, TurnRecord
+from app.engine.race import BACK_OFF_S, Next, policy_of
 from app.schemas.params import PARAMS
 from app.settings import Settings, _ConfigSchema
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "settings.md"
+VOICE = ROOT / "docs" / "voice.md"
+ERRORS = ROOT / "docs" / "errors.md"
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
 EXAMPLE = ROOT / "glottis.example.toml"
 
-ELSEWHERE = {"PORT", "WEB_CONCURRENCY", "GLOTTIS_DOTENV", "GLOTTIS_LOCAL_LOG"}
+ELSEWHERE = {"PORT", "WEB_CONCURRENCY", "SHUTDOWN_S", "GLOTTIS_DOTENV", "GLOTTIS_LOCAL_LOG"}
 """Variables that gunicorn.conf.py, the embedded model's process and Settings.load read by themselves."""
 
 ALIASES = {"routes.NAME.target"}
 """Keys that a schema takes before it looks at its fields."""
+
+ROUTE_BUDGET = "routes.NAME.budget."
+"""A route's budget takes the keys of `defaults.budget`: one row, `routes.NAME.budget.KEY`, stands for all of them."""
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -86,6 +96,30 @@ def keys(schema: Schema, path: str = "") -> Iterator[str]:
             yield path + name
 
 
+def gathered(names: Iterable[str]) -> set[str]:
+    """Return the keys with those of a route's budget as one."""
+    return {f"{ROUTE_BUDGET}KEY" if name.startswith(ROUTE_BUDGET) else name for name in names}
+
+
+def cells(page: Path, heading: str) -> list[list[str]]:
+    """Return the cells of every row of a section's tables, their heads among them."""
+    lines = [line for line in section(page, heading).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def numbers(page: Path, heading: str) -> list[list[float]]:
+    """Return the rows of a section's tables that hold nothing but figures, each with or without a unit."""
+    found = [[re.fullmatch(r"([\d.]+)(?: s)?", cell) for cell in row] for row in cells(page, heading)]
+    return [[float(number[1]) for number in row if number] for row in found if all(row)]
+
+
+def tree(error: type[GlottisError]) -> Iterator[type[GlottisError]]:
+    """Yield an error and all that descend from it."""
+    yield error
+    for child in error.__subclasses__():
+        yield from tree(child)
+
+
 def blocks(language: str) -> list[Any]:
     """Return every fenced block of a language, as test parameters with page and number."""
     return [
@@ -133,7 +167,16 @@ def test_the_variables_read_elsewhere_are_read_there() -> None:
 
 def test_every_toml_key_is_in_the_reference() -> None:
     """docs/settings.md has a row for each key of glottis.toml, and for nothing else."""
-    assert set(rows(*SECTIONS[3])) == set(keys(_ConfigSchema())) | ALIASES
+    assert set(rows(*SECTIONS[3])) == gathered(keys(_ConfigSchema())) | ALIASES
+
+
+def test_a_route_budget_has_the_keys_of_the_defaults() -> None:
+    """The one row for a route's budget says the truth: any key of the defaults' budget, and no other."""
+    both = [
+        {key.removeprefix(prefix) for key in keys(_ConfigSchema()) if key.startswith(prefix)}
+        for prefix in ("defaults.budget.", ROUTE_BUDGET)
+    ]
+    assert both == [set(Budget.__struct_fields__)] * 2
 
 
 def test_every_toml_key_is_in_the_readme() -> None:
@@ -142,7 +185,18 @@ def test_every_toml_key_is_in_the_readme() -> None:
     parameters = set(re.findall(r"`(\w+)`", " ".join(table.pop("routes.NAME.PARAMETER"))))
     assert parameters == PARAMS
     parameter_keys = {f"routes.NAME.{name}" for name in PARAMS}
-    assert set(table) == (set(keys(_ConfigSchema())) | ALIASES) - parameter_keys
+    assert set(table) == (gathered(keys(_ConfigSchema())) | ALIASES) - parameter_keys
+
+
+def budget_defaults(budget: Budget) -> dict[str, str]:
+    """Return what the docs must say of each budget's default."""
+    written = {
+        name: f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
+        if value not in ("", None)
+        else "none"
+        for name, value in msgspec.structs.asdict(budget).items()
+    }
+    return written | {"first_token_s": f"`{USUAL_FIRST_TOKEN_S}`; longer for models that think"}
 
 
 @pytest.mark.parametrize(("page", "heading"), SECTIONS, ids=lambda value: getattr(value, "name", value))
@@ -156,9 +210,14 @@ def test_defaults_are_the_real_ones(page: Path, heading: str, load: Callable[[st
         "CONVERSATION_ID_FIELDS": f"`{','.join(settings.conversation_id_fields)}`",
         "LOG_LEVEL": f"`{settings.log_level}`",
         "LOCAL_PORT": f"`{settings.local_port}`",
-        "defaults.budget.connect_s": f"`{settings.budget.connect_s}`",
-        "defaults.budget.idle_s": f"`{settings.budget.idle_s}`",
+        "HEARTBEAT_S": f"`{settings.budget.heartbeat_s}`",
+        **{f"defaults.budget.{name}": default for name, default in budget_defaults(settings.budget).items()},
+        **{
+            name: f"`{value}`"
+            for name, value in re.findall(r'_whole\("(\w+)", (\d+)\)', (ROOT / "gunicorn.conf.py").read_text())
+        },
     }
+    assert {"WEB_CONCURRENCY", "SHUTDOWN_S"} <= set(real)
     written = {name: cells[1] for name, cells in rows(page, heading).items()}
     assert {name: written[name] for name in real if name in written} == {
         name: value for name, value in real.items() if name in written
@@ -183,11 +242,78 @@ def test_the_example_configuration_is_valid_and_complete(load: Callable[[str], S
     text = EXAMPLE.read_text()
     load(text)
     config = tomllib.loads(text)
-    present = {f"defaults.{key}" for key in config["defaults"] if key != "budget"}
-    present |= {f"defaults.budget.{key}" for key in config["defaults"]["budget"]}
-    for table in ("providers", "routes"):
-        present |= {f"{table}.NAME.{key}" for entry in config[table].values() for key in entry}
-    assert present == set(keys(_ConfigSchema())) | ALIASES
+    tables = [("defaults", config["defaults"])]
+    tables += [(f"{table}.NAME", entry) for table in ("providers", "routes") for entry in config[table].values()]
+    tables += [(f"{path}.budget", entry.pop("budget")) for path, entry in tables if "budget" in entry]
+    present = {f"{path}.{key}" for path, entry in tables for key in entry}
+    assert gathered(present) == gathered(keys(_ConfigSchema())) | ALIASES
+
+
+def test_every_key_of_the_example_has_a_comment() -> None:
+    """glottis.example.toml explains each budget where it stands: behind it, or in the line above."""
+    budgets = EXAMPLE.read_text().partition("[defaults.budget]\n")[2].partition("\n[")[0]
+    lines = [line for line in budgets.splitlines() if " = " in line and not line.startswith("#")]
+    assert len(lines) == len(Budget.__struct_fields__)
+    assert [line for line in lines if " # " not in line] == []
+
+
+def test_the_budgets_of_the_voice_page() -> None:
+    """docs/voice.md has every budget, with the default that it has."""
+    written = {name: row[0] for name, row in rows(VOICE, "## The budgets").items()}
+    assert written == budget_defaults(Budget())
+
+
+def test_the_arithmetic() -> None:
+    """The figures of docs/voice.md are those that its own formulas and the defaults come to."""
+    budget = Budget()
+    worst_try_s = (1 + budget.retries) * USUAL_FIRST_TOKEN_S + budget.retries * BACK_OFF_S
+    defaults = [
+        [count, count * USUAL_FIRST_TOKEN_S, count * budget.retries * BACK_OFF_S, count * worst_try_s]
+        for count in (1, 2, 3)
+    ]
+    tables = numbers(VOICE, "## The arithmetic")
+    assert [row for row in tables if len(row) == 4] == [pytest.approx(row) for row in defaults]
+    choices = [row for row in tables if len(row) == 5]
+    assert len(choices) == 5
+    for count, first_token_s, hedge_after_s, last_begins_s, error_s in choices:
+        assert last_begins_s == pytest.approx((count - 1) * (hedge_after_s or first_token_s))
+        assert error_s == pytest.approx(last_begins_s + first_token_s)
+        assert error_s < 4
+
+
+NEXT = {Next.AGAIN: "the same target", Next.OTHER: "another target", Next.NONE: "nobody"}
+
+
+def test_what_is_asked_again() -> None:
+    """docs/voice.md says of every failure who is asked next, as the engine has it."""
+    written = {name: row[1] for name, row in rows(VOICE, "## What is asked again").items()}
+    kinds = [*tree(ProviderError), InternalError]
+    assert written == {kind.__name__: NEXT[policy_of(kind())] for kind in kinds}
+
+
+@pytest.mark.parametrize("page", [README, ERRORS], ids=lambda page: page.name)
+def test_every_error_is_in_the_docs(page: Path) -> None:
+    """Whoever gets an error finds its code, beside its status, in a table."""
+    table = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    known = {(kind.status, kind.default_code) for kind in tree(GlottisError) if kind.default_code}
+    told = {
+        (status, code) for status, code in known for line in table if f"| {status} |" in line and f"`{code}`" in line
+    }
+    assert known == told
+
+
+def test_every_field_of_the_log_line_is_in_the_readme() -> None:
+    """Whoever reads a turn's line finds each of its fields, and each word that stands in one, in the README."""
+    table = {name: row[1] for row in cells(README, "### The log line") for name in re.findall(r"`(\w+)`", row[0])}
+    assert set(table) == {"time", "level", "event", *TurnRecord.__struct_fields__}
+    assert set(get_args(End)) <= set(re.findall(r"`(\w+)`", table["end"]))
+    assert {*get_args(Outcome), *Attempt.__struct_fields__} <= set(re.findall(r"`(\w+)`", table["attempts"]))
+
+
+def test_the_voice_page_explains_the_log_line() -> None:
+    """docs/voice.md names every end and every outcome where it says why it was silent."""
+    text = section(VOICE, "## Why was it silent?")
+    assert {word for word in (*get_args(End), *get_args(Outcome)) if f"`{word}`" not in text} == set()
 
 
 def test_the_readmes_function_answers() -> None:
