@@ -76,7 +76,7 @@ FAILED: dict[str, Failed] = {
     **dict.fromkeys(MUTE, Failed(1, 504, "provider_timeout")),
     "cut-40": Failed(2, 502, "provider_broken", said_words(40)),
     "unfinished-40": Failed(2, 502, "provider_broken", said_words(40)),
-    **dict.fromkeys(STALLED, Failed(1, 504, "provider_timeout", said_words(20))),
+    **dict.fromkeys(STALLED, Failed(2, 504, "provider_timeout", said_words(20))),
     "tool-cut": Failed(1, 502, "provider_broken"),
     "words-then-tool-cut": Failed(1, 502, "provider_broken", "One moment."),
 }
