@@ -1,5 +1,6 @@
 """One upstream call for a turn: in a greenlet of its own until it speaks, then read by whoever reads the turn."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -46,6 +47,7 @@ class LiveAttempt:
         self._call = partial(provider.stream, request, target.model)
         self._events: Events | None = None
         self._before_commit: list[Event] = []
+        self._is_closed = False
         self._greenlet = gevent.spawn(self._listen)
 
     def events(self, heartbeat_s: float = 0.0) -> Iterator[Event]:
@@ -59,6 +61,7 @@ class LiveAttempt:
 
     def close(self) -> None:
         """End the upstream call."""
+        self._is_closed = True
         if not self._greenlet.dead:
             self._greenlet.kill(block=False)  # which closes the call from within
         elif self._events is not None:
@@ -81,11 +84,12 @@ class LiveAttempt:
         try:
             self._events = self._call()
             self._until_it_speaks(self._events)
-        except gevent.GreenletExit:
-            return
         except BaseException as error:  # whatever it is, the turn must hear of it
             self.error = error
-        self._arrivals.put(self)
+        if not self._is_closed:
+            self._arrivals.put(self)
+        elif self._events is not None:
+            closed_quietly(self._events)  # it spoke in the very moment, or will not hear of it
 
     def _until_it_speaks(self, events: Events) -> None:
         for event in events:
@@ -95,10 +99,16 @@ class LiveAttempt:
                 return
             if isinstance(event, Finish):
                 if event.reason != "content_filter" and not silence_is_an_answer(self._request):
-                    events.close()
+                    closed_quietly(events)
                     raise EmptyAnswer(detail=f"finish_reason {event.reason}, no text, no tool call")
                 return
         raise ProviderBroken(detail="the answer ended without a finish")
+
+
+def closed_quietly(call: "Events | LiveAttempt") -> None:
+    """Close what nobody listens to any more: that it fails to close is no reason to fail a turn."""
+    with contextlib.suppress(Exception):
+        call.close()
 
 
 def silence_is_an_answer(request: TurnRequest) -> bool:

@@ -29,8 +29,10 @@ MOST_KEPT = 1024
 class Shared:
     """An answer, all of its events so far, and who listens to it."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, ended: "Callable[[Shared], None]") -> None:
+        """Take the answer, and whom to tell when it is over."""
         self.answer = answer
+        self._ended = ended
         self.over_at: float | None = None
         self._heard: list[Event] = []
         self._error: BaseException | None = None
@@ -110,6 +112,7 @@ class Shared:
     def _end(self, error: BaseException | None = None) -> None:
         self.over_at = time.monotonic()
         self._error = error
+        self._ended(self)
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -123,7 +126,7 @@ class InFlight:
     def __init__(self, begin: Callable[[TurnRequest], Answer]) -> None:
         self._begin = begin
         self._answers: dict[bytes, Shared] = {}
-        self._begun: deque[tuple[bytes, Shared]] = deque()
+        self._over: deque[tuple[bytes, Shared]] = deque()
 
     def join(self, request: TurnRequest, caller: Caller) -> Shared:
         """Return the answer to this very request of the same conversation and key, or begin it."""
@@ -131,22 +134,18 @@ class InFlight:
         key = key_of(request)
         shared = self._answers.get(key)
         if shared is None or not shared.is_usable:
-            shared = self._answers[key] = Shared(self._begin(request))
-            self._begun.append((key, shared))
+            shared = self._answers[key] = Shared(self._begin(request), lambda over: self._over.append((key, over)))
         shared.join(caller)
         return shared
 
     def _forget(self) -> None:
-        """Forget the oldest answers, as far as they are over and of no more use."""
-        while self._begun:
-            key, shared = self._begun[0]
-            if shared.over_at is None or (shared.is_usable and len(self._begun) <= MOST_KEPT):
-                break
-            self._begun.popleft()
+        """Forget the answers that are over and of no more use, and the oldest of too many."""
+        while self._over and (len(self._over) > MOST_KEPT or not self._over[0][1].is_usable):
+            key, shared = self._over.popleft()
             if self._answers.get(key) is shared:
                 del self._answers[key]
 
 
 def key_of(request: TurnRequest) -> bytes:
     """Return what tells requests apart: everything about them but their id."""
-    return hashlib.blake2b(msgspec.msgpack.encode(msgspec.structs.replace(request, request_id=""))).digest()
+    return hashlib.blake2b(msgspec.json.encode(msgspec.structs.replace(request, request_id=""))).digest()

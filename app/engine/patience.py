@@ -89,8 +89,8 @@ class Patience:
             self._silent_ticks = None
 
     def hurry(self) -> None:
-        """Wait no longer than LAST_S for what follows."""
-        self._idle_ticks = LAST_TICKS
+        """Wait no longer than LAST_TICKS for what follows."""
+        self._idle_ticks = min(self._idle_ticks, LAST_TICKS)
 
     def end(self, error: GlottisError) -> None:
         """Raise an error where the turn waits, now or as soon as it does."""
@@ -101,6 +101,7 @@ class Patience:
     def close(self) -> None:
         """The turn is over."""
         self._clock.discard(self)
+        self._waiting = False
         self._error = self._greenlet = None
 
     def tick(self, now: float) -> None:

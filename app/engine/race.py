@@ -22,7 +22,7 @@ from app.domain.events import Filler, Pause
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt, Outcome
-from app.engine.attempt import LiveAttempt
+from app.engine.attempt import LiveAttempt, closed_quietly
 from app.engine.breaker import Breaker
 from app.engine.patience import Patience
 from app.engine.tally import estimated_usage
@@ -154,7 +154,7 @@ class Race:
             self._agenda.clear()
             while self._running:
                 attempt = self._running.pop()
-                attempt.close()
+                closed_quietly(attempt)
                 self.over(attempt, "left")
 
     def _arrival(self) -> LiveAttempt | None:
@@ -169,14 +169,14 @@ class Race:
         """Do what is due, and yield what there is to say of it."""
         now = time.monotonic()
         for attempt in [attempt for attempt in self._running if attempt.deadline <= now]:
-            attempt.close()
+            closed_quietly(attempt)
             self._lost(attempt, "failed", ProviderTimeout(detail="no word within first_token_s"))
         while self._agenda and self._agenda[0].at <= now:
             item = heapq.heappop(self._agenda)
             match item.action:
                 case "ask":
                     self._ask(item.target or self._left.popleft())
-                case "hedge" if self._left and self._running:
+                case "hedge" if self._left and item.target in [attempt.target for attempt in self._running]:
                     self._ask(self._left.popleft())
                 case "fill":
                     self._plan_pause()
@@ -195,12 +195,12 @@ class Race:
         self._asked_at[target].append(attempt.began_at)
         self._running.append(attempt)
         if self._budget.hedge_after_s:
-            self._plan("hedge", self._budget.hedge_after_s)
+            self._plan("hedge", self._budget.hedge_after_s, target)
 
     def _won(self, winner: LiveAttempt) -> LiveAttempt:
         self._running.remove(winner)
         for loser in self._running:
-            loser.close()
+            closed_quietly(loser)
             self.over(loser, "lost")
             self._left.append(loser.target)  # it may still go on, where the winner is cut
         self._running.clear()

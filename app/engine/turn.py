@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 
 from app.domain.errors import GlottisError, ServerStopping
-from app.domain.events import Event
+from app.domain.events import Event, Finish
 from app.domain.ports import Caller, Observer, Provider
 from app.domain.request import TurnRequest
 from app.engine.account import record_of
@@ -95,11 +95,19 @@ class Turn:
         """Yield the answer."""
         try:
             yield self._first
-            yield from self._events
+            if self._shared is None:
+                yield from self._events
+            else:
+                yield from self._heard(self._events)
         except BaseException as error:
             self._error = error
             raise
         self._is_heard = True
+
+    def _heard(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            self._is_heard = self._is_heard or isinstance(event, Finish)
+            yield event
 
     def close(self, error: BaseException | None = None) -> None:
         """End the upstream call, unless others still hear it, and account for the turn; `error` is what ended it."""
@@ -119,7 +127,8 @@ class Turn:
 
     def _account(self, *, is_last: bool) -> None:
         error, answer = self._error, self.answer
-        accounts = not answer.is_accounted and (is_last or answer.tally.finish is not None)
+        is_over = is_last or (self._shared is not None and self._shared.over_at is not None)
+        accounts = is_over and not answer.is_accounted
         answer.is_accounted = answer.is_accounted or accounts
         first_id = answer.request.request_id
         record = record_of(

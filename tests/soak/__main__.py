@@ -38,7 +38,10 @@ HANG_UPS = 0.25
 SETTLE_S = 8.0
 """Longer than a finished answer is kept for a retry, and than the longest budget of the routes."""
 
-MOST_GROWTH_MB = 25.0
+WARM_UP_S = 90.0
+"""Until memory has found its height: the allocator keeps what the busiest moment needed."""
+
+MOST_GROWTH_MB = 15.0
 
 ENDLESS = "endless"
 HERE = Path(__file__).parent
@@ -136,8 +139,7 @@ def main(seconds: float) -> int:
         env = environment(provider) | {"SOAK_FIGURES": str(figures), "LOG_LEVEL": "error"}
         with Gateway(env, config=config(f"{unanswering.url}/v1"), folder=folder, command=command) as gateway:
             worker = Worker(gateway, figures)
-            warm_up = Soak(gateway, min(30.0, seconds / 4))
-            _run(warm_up)
+            _run(Soak(gateway, min(WARM_UP_S, seconds / 2)))
             time.sleep(SETTLE_S)
             before = worker.figures()
             _tell("before", before)
