@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -173,15 +174,18 @@ def ask(
     stream: bool = True,
     key: str = KEY,
     conversation: str | None = None,
+    sent: threading.Event | None = None,
     **fields: Any,
 ) -> Heard:
-    """Ask for a turn and listen to its end. `conversation` is the mark, unless it is given."""
+    """Ask for a turn and listen to its end. `conversation` is the mark, unless given; `sent` is set once it is sent."""
     mark = mark or new_mark()
     heard = Heard(mark, time.monotonic())
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
     try:
         headers = headers_of(mark if conversation is None else conversation, key)
         connection.request("POST", "/v1/chat/completions", body_of(model, mark, stream=stream, **fields), headers)
+        if sent is not None:
+            sent.set()
         response = connection.getresponse()
         heard.headers_s = time.monotonic() - heard.began_at
         heard.status = response.status

@@ -39,7 +39,9 @@ def also(glottis: Gateway) -> Iterator[Asker]:
     with ThreadPoolExecutor(COPIES * 2) as pool:
 
         def begin(mark: str, **options: object) -> "Future[Heard]":
-            future = pool.submit(ask, glottis, "storm", mark, **options)  # type: ignore[arg-type]
+            sent = threading.Event()
+            future = pool.submit(ask, glottis, "storm", mark, sent=sent, **options)  # type: ignore[arg-type]
+            assert sent.wait(5)
             ask(glottis, "openai-healthy")  # an answer to another caller comes later than this one was taken
             return future
 
