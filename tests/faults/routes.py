@@ -119,7 +119,7 @@ SPECIAL: Mapping[str, tuple[list[str], dict[str, Any]]] = {
             "opens": {"cooldown_after": 3, "cooldown_s": 600},
             "row": {"cooldown_after": 3, "cooldown_s": 600},
             "recovers": {"cooldown_after": 3, "cooldown_s": 0.6},
-            "probes": {"cooldown_after": 3, "cooldown_s": 0.6, "first_token_s": 10},
+            "probes": {"cooldown_after": 3, "cooldown_s": 2.0, "first_token_s": 10},
             "all": {"cooldown_after": 2, "cooldown_s": 600},
             "gone": {"cooldown_after": 2, "cooldown_s": 600},
             "too-long": {"cooldown_after": 2, "cooldown_s": 600},

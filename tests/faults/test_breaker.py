@@ -1,9 +1,10 @@
 """A target that fails turn after turn is left alone for a while, and then tried by one turn."""
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
 import pytest
@@ -13,7 +14,7 @@ from faults.provider import FaultyProvider
 from faults.table import TEXT, words
 from faults.wires import WIRES
 from gateway import Gateway
-from upstreams import Answer, Wait
+from upstreams import Answer, Gate
 from upstreams import openai as gpt
 
 COOLDOWN_S = 0.6
@@ -86,11 +87,16 @@ def test_one_turn_probes(glottis: Gateway, provider: FaultyProvider) -> None:
     route, model = "breaker-probes", "healthy@probes"
     with down(provider, f"openai/{model}"):
         assert answered(glottis, provider, route, 3) == [BOTH] * 3
-    provider.openai.answers[model] = gpt.text_answer(words(TEXT), before=[Wait(0.5)])
+    may_answer = threading.Event()
+    provider.openai.answers[model] = gpt.text_answer(words(TEXT), before=[Gate(may_answer)])
     until = time.monotonic() + 5
     with ThreadPoolExecutor(8) as pool:
         while time.monotonic() < until:
-            burst = list(pool.map(lambda _: ask(glottis, route), range(8)))
+            asking = [pool.submit(ask, glottis, route) for _ in range(8)]
+            assert len(list(itertools.islice(as_completed(asking), 7))) == 7
+            may_answer.set()
+            burst = [each.result() for each in asking]
+            may_answer.clear()
             assert {turn.text for turn in burst} == {TEXT}
             who = [asked(provider, turn) for turn in burst]
             if PRIMARY in who:
