@@ -23,11 +23,13 @@ def health() -> dict[str, str]:
 @public
 def ready() -> tuple[dict[str, Any], int]:
     """Say whether at least one provider can be used, and of the others why not; 503 if none, or if the server stops."""
+    if desk().is_draining:  # nobody is asked: whoever waits for this is to look elsewhere at once
+        return {"status": "draining", "providers": {}}, 503
     catalogue: Catalogue = current_app.extensions["glottis.catalogue"]
     failures = catalogue.failures()
     providers = {
         name: {"usable": True} if reason is None else {"usable": False, "reason": reason}
         for name, reason in failures.items()
     }
-    status = "draining" if desk().is_draining else "ready" if None in failures.values() else "not_ready"
-    return {"status": status, "providers": providers}, 200 if status == "ready" else 503
+    is_ready = None in failures.values()
+    return {"status": "ready" if is_ready else "not_ready", "providers": providers}, 200 if is_ready else 503

@@ -2,6 +2,8 @@
 
 import time
 
+import msgspec
+
 from app.domain.errors import (
     CallerGone,
     GlottisError,
@@ -49,7 +51,7 @@ def record_of(
         end=end,
         status=_status(told, end, is_out=is_committed and (request.stream or answer.failure is not None)),
         target=None if attempt is None else str(attempt.target),
-        attempts=list(answer.past),
+        attempts=[each if accounts else msgspec.structs.replace(each, usage=None) for each in answer.past],
         error=None if told is None else f"{told.name}: {told.detail or told.message}",
         first_speakable_ms=None
         if answer.first_speakable_at is None

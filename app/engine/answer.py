@@ -11,12 +11,19 @@ from typing import NamedTuple
 import msgspec
 
 from app.domain.config import Route
-from app.domain.errors import ContextTooLong, GlottisError, ProviderError, ProviderRequestRefused, unforeseen
+from app.domain.errors import (
+    ContextTooLong,
+    GlottisError,
+    ProviderError,
+    ProviderModelNotFound,
+    ProviderRequestRefused,
+    unforeseen,
+)
 from app.domain.events import Event, Events, Finish, Text, Usage
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt
-from app.engine.attempt import LiveAttempt
+from app.engine.attempt import LiveAttempt, closed_quietly
 from app.engine.breaker import Breaker
 from app.engine.patience import Patience
 from app.engine.race import Race
@@ -26,8 +33,11 @@ from app.engine.routing import Router
 from app.engine.seam import continuation
 from app.engine.tally import Tally
 
+MISTAKES = (ProviderRequestRefused, ProviderModelNotFound)
+"""What somebody must mend, and would not hear of under an apology."""
 
-class House(NamedTuple):
+
+class Means(NamedTuple):
     """What all answers share."""
 
     router: Router
@@ -40,7 +50,7 @@ class House(NamedTuple):
 class Answer:
     """What becomes of one request. It is over when its events are, and `close` ends it before."""
 
-    def __init__(self, request: TurnRequest, house: House) -> None:
+    def __init__(self, request: TurnRequest, means: Means) -> None:
         self.request = request
         self.began_at = time.monotonic()
         self.tally = Tally()
@@ -48,11 +58,10 @@ class Answer:
         self.attempt: LiveAttempt | None = None
         self.first_speakable_at: float | None = None
         self.resumes = 0
-        self.is_accounted = False
-        """Whether a turn has told what it cost."""
+        self._is_accounted = False
         self.failure: ProviderError | None = None
         """Why the caller heard the apology."""
-        self._house = house
+        self._means = means
         self._patience: Patience | None = None
         self.events = self._work()
         """The answer, from its first event to its usage; raises GlottisError where it fails or breaks off."""
@@ -62,13 +71,18 @@ class Answer:
         if self._patience is not None:
             self._patience.end(error)
 
+    def claim_costs(self) -> bool:
+        """Whether whoever asks is the first, and tells what the answer cost: of those that share it one alone does."""
+        is_first, self._is_accounted = not self._is_accounted, True
+        return is_first
+
     def close(self) -> None:
         """End every upstream call; may be called again."""
         self.events.close()
 
     def _work(self) -> Events:
         try:
-            route = self._house.router.resolve(self.request.model)
+            route = self._means.router.resolve(self.request.model)
             self.request = with_defaults(self.request, route)
             request = msgspec.structs.replace(self.request, messages=repaired(self.request.messages))
             budget = request.budget
@@ -112,8 +126,8 @@ class Answer:
         return Race(
             route.targets,
             route.budget,
-            self._house.providers,
-            self._house.breaker,
+            self._means.providers,
+            self._means.breaker,
             patience,
             self.past,
             began_at=self.began_at,
@@ -123,7 +137,7 @@ class Answer:
 
     def _phrases(self, phrases: Sequence[str]) -> Iterator[str]:
         """Yield what fills a silence, in turn with all other answers."""
-        for number in self._house.phrases:
+        for number in self._means.phrases:
             self.tally.fillers += 1
             yield phrases[number % len(phrases)]
 
@@ -141,7 +155,7 @@ class Answer:
             race.over(attempt, "cut" if isinstance(error, Exception) else "left", error)
             raise
         finally:
-            attempt.close()
+            closed_quietly(attempt)
         race.over(attempt, "answered")
 
     def _may_go_on(self, patience: Patience) -> bool:
@@ -152,11 +166,11 @@ class Answer:
 
     def _apology(self, failure: ProviderError, request: TurnRequest) -> Iterator[Event]:
         """Yield what is said when nobody answered; raises the failure where nothing is, or the request is at fault."""
-        is_refusal = isinstance(failure, ProviderRequestRefused)
         if isinstance(failure, ProviderRequestRefused):
             failure.param = place_before_repair(failure.param, request.messages, self.request.messages)
         apology = request.budget.apology
-        if not apology or (is_refusal and not isinstance(failure, ContextTooLong)):
+        is_ours_to_mend = isinstance(failure, MISTAKES) and not isinstance(failure, ContextTooLong)
+        if not apology or is_ours_to_mend:
             raise failure
         self.failure = failure
         for event in (Text(apology), Finish("stop")):

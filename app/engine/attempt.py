@@ -40,6 +40,8 @@ class LiveAttempt:
         self.error: BaseException | None = None
         self.first_speakable_at: float | None = None
         self.usage: Usage | None = None
+        self.is_probe = False
+        """Whether it is to find out if its target is back."""
         self.began_at = time.monotonic()
         self.deadline = self.began_at + first_token_s
         self._request = request

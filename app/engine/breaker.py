@@ -36,13 +36,15 @@ class Breaker:
         waits = {target: self._wait(target, budget, now) for target in targets}
         return sorted(targets, key=lambda target: waits[target])
 
-    def asked(self, target: Target, budget: Budget) -> None:
-        """A turn asks this target; if it is half open, this one is the probe, and others leave it alone meanwhile."""
+    def asked(self, target: Target, budget: Budget) -> bool:
+        """A turn asks this target: whether it is the probe of one that is half open, which others leave alone then."""
         state = self._states.get(target)
         if state is not None and state.failures >= budget.cooldown_after:
             now = self._clock()
             if now >= state.open_until:
                 state.probed_until = now + budget.cooldown_s
+                return True
+        return False
 
     def failed(self, target: Target, budget: Budget) -> None:
         """It failed."""
@@ -59,7 +61,7 @@ class Breaker:
         self._states.pop(target, None)
 
     def left(self, target: Target) -> None:
-        """It was left before one could tell: the next turn may probe."""
+        """Its probe was left before one could tell: the next turn may probe."""
         state = self._states.get(target)
         if state is not None:
             state.probed_until = 0.0

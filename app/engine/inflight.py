@@ -15,7 +15,7 @@ import msgspec
 from gevent.event import Event as Signal
 
 from app.domain.errors import CallerGone
-from app.domain.events import Event, Filler, Pause
+from app.domain.events import Event, Filler, Pause, is_speakable
 from app.domain.ports import Caller
 from app.domain.request import TurnRequest
 from app.engine.answer import Answer
@@ -55,14 +55,14 @@ class Shared:
         caller.detained = lambda: (here := shared()) is not None and here._needs(caller)
 
     def events(self, caller: Caller) -> Iterator[Event]:
-        """Yield the answer from its start; raises what ended it. What only filled a silence is not said afterwards."""
-        is_late = self.over_at is not None
+        """Yield the answer from its start; raises what ended it. No silence is filled once there are words."""
+        past = len(self._heard) if any(map(is_speakable, self._heard)) else 0
         at = 0
         while True:
             while at < len(self._heard):
                 event = self._heard[at]
                 at += 1
-                if not (is_late and isinstance(event, Filler | Pause)):
+                if at > past or not isinstance(event, Filler | Pause):
                     yield event
             if self._error is not None:
                 raise self._error
@@ -79,9 +79,11 @@ class Shared:
         """Take one out; whether it was the last, with whom the answer is over."""
         self._listeners.discard(caller)
         if not self._listeners:
-            self.answer.close()
-            if self.over_at is None:
-                self._end(CallerGone())
+            try:
+                self.answer.close()
+            finally:
+                if self.over_at is None:
+                    self._end(CallerGone())
             return True
         if self._driver is None:
             self._wake()  # somebody else must advance it

@@ -10,12 +10,10 @@ import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Generator, Iterator, Mapping
-from enum import Enum
 from typing import NamedTuple
 
 from gevent.queue import Empty, SimpleQueue
 
-from app.domain import errors
 from app.domain.config import USUAL_FIRST_TOKEN_S, Budget, Target
 from app.domain.errors import ProviderError, ProviderTimeout
 from app.domain.events import Filler, Pause
@@ -25,33 +23,13 @@ from app.domain.turn import Attempt, Outcome
 from app.engine.attempt import LiveAttempt, closed_quietly
 from app.engine.breaker import Breaker
 from app.engine.patience import Patience
+from app.engine.policy import BLAMELESS, Next, policy_of
 from app.engine.tally import estimated_usage
 
 BACK_OFF_S = 0.2
 MOST_BACK_OFF_S = 2.0
 MOST_IN_WINDOW, WINDOW_S = 4, 3.0
 """A target is not hammered: no more attempts than these in any such time, whatever `retries` says."""
-
-Next = Enum("Next", ["AGAIN", "OTHER", "NONE"])
-
-POLICY: tuple[tuple[type[BaseException], Next], ...] = (
-    (errors.ContextTooLong, Next.OTHER),
-    (errors.ContentNotTaken, Next.OTHER),
-    (errors.ProviderRequestRefused, Next.NONE),  # the request itself: a content policy's refusal is the answer
-    (errors.ProviderTimeout, Next.OTHER),  # who was silent once is not asked again
-    (errors.ProviderKeyRefused, Next.OTHER),
-    (errors.ProviderNotConfigured, Next.OTHER),
-    (errors.ProviderModelNotFound, Next.OTHER),
-    (errors.ProviderRequestTooLarge, Next.OTHER),
-    (errors.FunctionFailed, Next.OTHER),
-    (errors.ProviderError, Next.AGAIN),
-    (BaseException, Next.NONE),
-)
-"""What a failure means for the turn: ask the same target again, ask another one, or give up. The first that fits."""
-
-
-BLAMELESS = (errors.ProviderRequestRefused, errors.ProviderRequestTooLarge)
-"""A target that refuses a request is well."""
 
 BILLED: set[Outcome] = {"cut", "lost", "left"}
 """An attempt that ended so was at work, and is paid for."""
@@ -65,7 +43,7 @@ class _Item(NamedTuple):
     at: float
     number: int
     action: str
-    target: Target | None = None
+    what: Target | LiveAttempt | None = None
 
 
 class Race:
@@ -121,6 +99,7 @@ class Race:
         The caller has heard the answer's beginning, so nothing but the rest may follow.
         """
         self._request = request
+        self._refusal = None
         self._running.append(cut)
         self._lost(cut, "cut", error)
         if self._is_streamed and self._budget.heartbeat_s:
@@ -129,15 +108,14 @@ class Race:
 
     def over(self, attempt: LiveAttempt, outcome: Outcome, error: BaseException | None = None) -> None:
         """Take note of an attempt that is over."""
-        is_silent = isinstance(error, ProviderTimeout) and error.upstream_status is None
-        if attempt.usage is None and (outcome in BILLED or is_silent):
+        if attempt.usage is None and outcome in BILLED:
             attempt.usage = estimated_usage(self._request, 0)
         self._past.append(attempt.record(outcome, self._began_at, error))
         if outcome == "answered":
             self._breaker.succeeded(attempt.target)
-        elif isinstance(error, ProviderError) and not isinstance(error, BLAMELESS):
+        elif isinstance(error, ProviderError) and not (isinstance(error, BLAMELESS) or self._patience.is_over):
             self._breaker.failed(attempt.target, self._budget)
-        else:
+        elif attempt.is_probe:
             self._breaker.left(attempt.target)
 
     def _speaker(self) -> Run:
@@ -170,13 +148,14 @@ class Race:
         now = time.monotonic()
         for attempt in [attempt for attempt in self._running if attempt.deadline <= now]:
             closed_quietly(attempt)
+            attempt.usage = estimated_usage(self._request, 0)  # it was at work
             self._lost(attempt, "failed", ProviderTimeout(detail="no word within first_token_s"))
         while self._agenda and self._agenda[0].at <= now:
             item = heapq.heappop(self._agenda)
             match item.action:
-                case "ask":
-                    self._ask(item.target or self._left.popleft())
-                case "hedge" if self._left and item.target in [attempt.target for attempt in self._running]:
+                case "ask" if isinstance(item.what, Target):
+                    self._ask(item.what)
+                case "hedge" if self._left and item.what in self._running:
                     self._ask(self._left.popleft())
                 case "fill":
                     self._plan_pause()
@@ -190,12 +169,13 @@ class Race:
         first_token_s = (
             self._budget.first_token_s or provider.first_token_s(self._request, target.model) or USUAL_FIRST_TOKEN_S
         )
-        self._breaker.asked(target, self._budget)
+        is_probe = self._breaker.asked(target, self._budget)
         attempt = LiveAttempt(target, provider, self._request, self._arrivals, first_token_s)
+        attempt.is_probe = is_probe
         self._asked_at[target].append(attempt.began_at)
         self._running.append(attempt)
         if self._budget.hedge_after_s:
-            self._plan("hedge", self._budget.hedge_after_s, target)
+            self._plan("hedge", self._budget.hedge_after_s, attempt)
 
     def _won(self, winner: LiveAttempt) -> LiveAttempt:
         self._running.remove(winner)
@@ -243,8 +223,8 @@ class Race:
             delay_s = max(delay_s, asked_at[-MOST_IN_WINDOW] + WINDOW_S - time.monotonic())
         return delay_s
 
-    def _plan(self, action: str, after_s: float, target: Target | None = None) -> None:
-        heapq.heappush(self._agenda, _Item(time.monotonic() + after_s, next(self._numbers), action, target))
+    def _plan(self, action: str, after_s: float, what: Target | LiveAttempt | None = None) -> None:
+        heapq.heappush(self._agenda, _Item(time.monotonic() + after_s, next(self._numbers), action, what))
 
     def _plan_pause(self) -> None:
         """Begin to count the silence anew: the headers are out, and whatever keeps the connection open is as well."""
@@ -252,10 +232,3 @@ class Race:
         heapq.heapify(self._agenda)
         if self._budget.heartbeat_s:
             self._plan("pause", self._budget.heartbeat_s)
-
-
-def policy_of(error: BaseException) -> Next:
-    """Return what a failure means for the turn."""
-    if isinstance(error, ProviderTimeout) and error.upstream_status is not None:
-        return Next.AGAIN  # 408 or 504: it did say something
-    return next(policy for kind, policy in POLICY if isinstance(error, kind))

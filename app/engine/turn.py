@@ -19,7 +19,7 @@ from app.domain.events import Event, Finish
 from app.domain.ports import Caller, Observer, Provider
 from app.domain.request import TurnRequest
 from app.engine.account import record_of
-from app.engine.answer import Answer, House
+from app.engine.answer import Answer, Means
 from app.engine.breaker import Breaker
 from app.engine.inflight import InFlight, Shared
 from app.engine.routing import Router
@@ -30,9 +30,10 @@ class Desk:
 
     def __init__(self, router: Router, providers: Mapping[str, Provider], observers: Sequence[Observer]) -> None:
         self.observers = observers
+        self._has_stopped = False
         self.is_draining = False
         """Whether the server is going to stop: the open turns go on for a while."""
-        self._house = House(router, providers, Breaker(), itertools.count())
+        self._means = Means(router, providers, Breaker(), itertools.count())
         self._in_flight = InFlight(self.begin)
         self._open: set[Turn] = set()
 
@@ -41,6 +42,8 @@ class Desk:
         turn = Turn(request, caller or Anybody(), self)
         self._open.add(turn)
         try:
+            if self._has_stopped:
+                raise ServerStopping
             turn.begin()
         except BaseException as error:
             turn.close(error)
@@ -49,14 +52,15 @@ class Desk:
 
     def begin(self, request: TurnRequest) -> Answer:
         """Return a new answer; nothing of it is done yet."""
-        return Answer(request, self._house)
+        return Answer(request, self._means)
 
     def share(self, request: TurnRequest, caller: Caller) -> Shared:
         """Return the answer that this request shares with others that are the same."""
         return self._in_flight.join(request, caller)
 
     def end_open_turns(self) -> int:
-        """End the turns that are still open with ServerStopping; returns how many."""
+        """End the turns that are still open with ServerStopping, and take no more; returns how many there were."""
+        self._has_stopped = True
         turns = tuple(self._open)
         for turn in turns:
             turn.answer.end(ServerStopping())
@@ -128,8 +132,6 @@ class Turn:
     def _account(self, *, is_last: bool) -> None:
         error, answer = self._error, self.answer
         is_over = is_last or (self._shared is not None and self._shared.over_at is not None)
-        accounts = is_over and not answer.is_accounted
-        answer.is_accounted = answer.is_accounted or accounts
         first_id = answer.request.request_id
         record = record_of(
             self.request,
@@ -138,7 +140,7 @@ class Turn:
             began_at=self._began_at,
             is_committed=self._is_committed,
             is_heard=self._is_heard or self._shared is None,
-            accounts=accounts,
+            accounts=is_over and answer.claim_costs(),
             shares=None if first_id == self.request.request_id else first_id,
         )
         if isinstance(error, GlottisError):

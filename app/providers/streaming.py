@@ -72,9 +72,11 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, name_e
             yield from _ended(reader, headers)
     finally:
         if body is not None:
-            if reader.done:
-                body.drain()
-            body.close()
+            try:
+                if reader.done:
+                    body.drain()
+            finally:  # a caller may go while the end is awaited
+                body.close()
 
 
 def _refuse_compressed(headers: dict[bytes, str]) -> None:

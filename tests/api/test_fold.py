@@ -16,7 +16,7 @@ from app.api.sse import ChunkEncoder, error_object
 from app.domain.errors import ProviderBroken, ProviderError, ProviderOverloaded
 from app.domain.events import Event, Events, Finish, Reasoning, Refusal, Start, Text, ToolCall, Usage
 from app.domain.request import TurnRequest
-from app.providers.anthropic.translate import AnswerReader as AnthropicReader
+from app.providers.anthropic.answers import AnswerReader as AnthropicReader
 from app.providers.http1 import Reply
 from app.providers.openai.translate import AnswerReader as OpenAIReader
 from app.providers.streaming import Reader, stream_events

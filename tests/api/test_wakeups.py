@@ -23,7 +23,7 @@ def test_only_many_streams_wait_for_each_other() -> None:
 
 
 def test_the_loop_itself_is_told() -> None:
-    """gevent's own loop takes the interval: two timers a moment apart are still both served, and so is a socket."""
+    """The loop of gevent takes the interval: two timers a moment apart are still both served, and so is a socket."""
     wake_ups = WakeUps()
     for _ in range(MANY):
         wake_ups.opened()

@@ -49,7 +49,7 @@ TURN_DOWN: list[tuple[errors.GlottisError, bool]] = [
     (errors.ContentNotTaken(), False),
     (errors.ContextTooLong(), True),
     (errors.ProviderRequestTooLarge(), True),
-    (errors.ProviderModelNotFound(), True),
+    (errors.ProviderModelNotFound(), False),
     (errors.EmptyAnswer(), True),
     (errors.ProviderTimeout(), True),
 ]

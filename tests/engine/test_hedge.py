@@ -1,5 +1,6 @@
 """Hedge: a second target is asked while the first may still speak, and whoever speaks first is heard."""
 
+import time
 from collections.abc import Callable
 from itertools import count
 
@@ -117,6 +118,21 @@ def test_a_refusal_by_one_of_them(fails: bool) -> None:
         assert racing.to_its_end().target.provider == "first"
     assert ("second", "failed", "ProviderRequestRefused") in racing.told
     assert (first.begun, second.begun, third.begun) == (1, 1, 0)
+
+
+def test_a_retry_has_a_hedge_of_its_own(quick_retries: None) -> None:
+    """The clock of a hedge is the attempt's: what was planned for one that failed hedges none that came after it."""
+    second_asked_s: list[float] = []
+    retried_at: list[float] = []
+    first = ScriptedProvider(
+        lambda: gevent.sleep(0.15),
+        errors.ProviderOverloaded(),
+        name="first",
+        then=[[lambda: retried_at.append(time.monotonic()), Event().wait]],
+    )
+    second = ScriptedProvider(lambda: second_asked_s.append(time.monotonic() - retried_at[0]), *ANSWER, name="second")
+    Racing(first, second, hedge_after_s=0.2, retries=1).to_its_end()
+    assert second_asked_s[0] > 0.19
 
 
 def test_a_refusal_while_another_is_to_be_asked_again() -> None:

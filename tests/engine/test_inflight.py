@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gevent
 import pytest
 from engine.rooms import ANSWER, HI, STOP, USAGE, Person, Room, listening, settle
 from gevent.event import Event
@@ -9,7 +10,7 @@ from scripted import ScriptedProvider
 
 from app.domain import errors
 from app.domain.events import Event as AnswerEvent
-from app.domain.events import Pause, Start, Text
+from app.domain.events import Filler, Pause, Start, Text
 from app.domain.request import TurnRequest
 from app.engine.inflight import key_of
 
@@ -194,6 +195,21 @@ def test_all_hear_of_a_failure_before_the_first_word() -> None:
     gate.set()
     assert [type(person.wait().error) for person in people] == [errors.ProviderKeyRefused] * 3
     assert [record.status for record in room.observer.records] == [502] * 3
+    assert provider.begun == 1
+
+
+def test_who_joins_when_there_are_words_hears_no_filler() -> None:
+    """What filled the silence for the first is not said to one for whom there was none."""
+    gate = Event()
+    provider = ScriptedProvider(lambda: gevent.sleep(0.05), HI, gate.wait, MORE, STOP, USAGE)
+    room = Room(provider, filler_after_s=0.01)
+    first = listening(room, **CALL)
+    Event().wait(0.1)
+    second = listening(room, **(CALL | {"request_id": "req_2"}))
+    settle()
+    gate.set()
+    assert [isinstance(event, Filler) for event in first.wait().heard] == [True, False, False, False, False]
+    assert second.wait().heard == [HI, MORE, STOP, USAGE]
     assert provider.begun == 1
 
 

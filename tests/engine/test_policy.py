@@ -9,7 +9,7 @@ from scripted import ScriptedProvider
 from app.domain import errors
 from app.domain.config import Budget, Target
 from app.engine.breaker import Breaker
-from app.engine.race import Next, policy_of
+from app.engine.policy import Next, policy_of
 
 AGAIN, OTHER, NONE = Next.AGAIN, Next.OTHER, Next.NONE
 

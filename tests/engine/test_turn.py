@@ -225,6 +225,17 @@ def test_the_server_stops(conversation: str | None, before: list[AnswerEvent]) -
     assert room.desk.end_open_turns() == 0
 
 
+@SHARED
+def test_who_asks_after_the_end_gets_a_status(conversation: str | None) -> None:
+    """On a connection that is still open a new turn is refused and told, not begun and cut."""
+    provider = ScriptedProvider(*ANSWER)
+    room = Room(provider)
+    room.desk.end_open_turns()
+    with pytest.raises(errors.ServerStopping):
+        room.take(conversation_id=conversation)
+    assert (room.record.end, room.record.status, provider.begun) == ("drained", 503, 0)
+
+
 def test_draining_lets_turns_be() -> None:
     """To be told of the stop ends nothing yet, and new turns are still taken."""
     gate = Event()

@@ -1,6 +1,5 @@
 """A caller who barges in: whatever the turn is doing, all of it ends within 100 ms, seen from the provider's side."""
 
-import statistics
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -43,10 +42,10 @@ PHASES = {
 
 
 def measured(once: Callable[[], float]) -> None:
-    """Hang up many times, and assert how long it took until it was over."""
-    took_s = [once() for _ in range(HANG_UPS)]
-    assert statistics.median(took_s) < LIMIT_S, took_s
-    assert max(took_s) < SLACK_S, took_s
+    """Hang up many times, and assert how long it took until it was over; one in ten is the machine's."""
+    took_s = sorted(once() for _ in range(HANG_UPS))
+    assert took_s[HANG_UPS * 9 // 10] < LIMIT_S, took_s
+    assert took_s[-1] < SLACK_S, took_s
 
 
 @pytest.mark.parametrize(

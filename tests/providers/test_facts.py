@@ -49,6 +49,17 @@ def test_what_the_platform_sends_is_taken_at_once(model: str, tools: list[Any], 
     assert len(body["prompt_cache_key"]) <= 64
 
 
+@pytest.mark.parametrize("tools", [[], [TOOL]])
+@pytest.mark.parametrize("effort", [None, "none", "minimal", "low", "high"])
+@pytest.mark.parametrize("model", [*IN_USE, "o3", "gpt-5", "gpt-5.6", "unknown"])
+def test_who_is_made_to_think_is_waited_for(model: str, effort: str | None, tools: list[Any]) -> None:
+    """A turn waits for thoughts exactly where the request that is sent asks for them."""
+    params = {} if effort is None else {"reasoning_effort": effort}
+    request = TurnRequest(model=model, messages=[{"role": "user", "content": "hello"}], tools=tools, params=params)
+    sent = to_body(request, model, "openai").get("reasoning_effort")
+    assert facts_of(model).thinks(effort, with_tools=bool(tools)) is (sent not in (None, "none", "minimal"))
+
+
 def test_a_voice_does_not_wait_for_thoughts() -> None:
     """Models that reason by default are asked for their least, unless somebody wants more."""
     request = TurnRequest(model="m", messages=[{"role": "user", "content": "hello"}])

@@ -139,7 +139,7 @@ def main(seconds: float) -> int:
         env = environment(provider) | {"SOAK_FIGURES": str(figures), "LOG_LEVEL": "error"}
         with Gateway(env, config=config(f"{unanswering.url}/v1"), folder=folder, command=command) as gateway:
             worker = Worker(gateway, figures)
-            _run(Soak(gateway, min(WARM_UP_S, seconds / 2)))
+            _run(Soak(gateway, min(WARM_UP_S, seconds / 2)), worker)  # whose counting takes memory too, once
             time.sleep(SETTLE_S)
             before = worker.figures()
             _tell("before", before)

@@ -20,7 +20,8 @@ from marshmallow import Schema, fields
 from app.domain.config import USUAL_FIRST_TOKEN_S, Budget
 from app.domain.errors import GlottisError, InternalError, ProviderError
 from app.domain.turn import Attempt, End, Outcome, TurnRecord
-from app.engine.race import BACK_OFF_S, Next, policy_of
+from app.engine.policy import Next, policy_of
+from app.engine.race import BACK_OFF_S
 from app.schemas.params import PARAMS
 from app.settings import Settings, _ConfigSchema
 

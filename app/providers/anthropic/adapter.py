@@ -16,11 +16,12 @@ from app.domain.events import Events
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
 from app.providers import failures
+from app.providers.anthropic.answers import AnswerReader
 from app.providers.anthropic.errors import name_error
 from app.providers.anthropic.lessons import LESSONS
 from app.providers.anthropic.models import Models
 from app.providers.anthropic.names import originals
-from app.providers.anthropic.translate import AnswerReader, thinks, to_body
+from app.providers.anthropic.translate import thinks, to_body
 from app.providers.learning import Lessons
 from app.providers.signed import SignedPost, fetch
 from app.providers.streaming import naming, stream_events

@@ -80,7 +80,8 @@ class OpenAIProvider:
     def first_token_s(self, request: TurnRequest, model: str) -> float | None:
         """Return how long it may reason; see domain.ports.Provider."""
         facts = facts_of(model)
-        return facts.first_token_s if facts.thinks(request.params.get("reasoning_effort")) else None
+        thinks = facts.thinks(request.params.get("reasoning_effort"), with_tools=bool(request.tools))
+        return facts.first_token_s if thinks else None
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""

@@ -62,23 +62,12 @@ def _fit(body: JSON, facts: ModelFacts) -> None:
     if "max_tokens" in body:
         # Every model takes the newer name; GPT-5 and later refuse the older.
         body["max_completion_tokens"] = body.pop("max_tokens")
-    effort = _effort(body.pop("reasoning_effort", None), facts)
-    if "tools" in body and not facts.tools_with_effort:
-        effort = facts.efforts[0]
+    effort = facts.effort(body.pop("reasoning_effort", None), with_tools="tools" in body)
     if effort is not None:
         body["reasoning_effort"] = effort
     if facts.sampling == "never" or (facts.sampling == "without_effort" and effort != "none"):
         for name in SAMPLING:
             body.pop(name, None)
-
-
-def _effort(asked: str | None, facts: ModelFacts) -> str | None:
-    """Return the effort to ask for: as asked where the model takes it, else its least or its most."""
-    if not facts.efforts or (asked is None and not facts.quiet):
-        return None
-    if asked in facts.efforts:
-        return asked
-    return facts.efforts[0] if asked in (None, "none", "minimal") else facts.efforts[-1]
 
 
 def _cache_key(conversation_id: str) -> str:

@@ -7,7 +7,7 @@ from upstreams.anthropic import event
 
 from app.domain import errors
 from app.domain.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
-from app.providers.anthropic.translate import FINISH_REASONS, AnswerReader, failure_in_stream
+from app.providers.anthropic.answers import FINISH_REASONS, AnswerReader, failure_in_stream
 from app.providers.sse import Decoder
 
 START = event("message_start", message={"id": "msg_1", "model": "claude-x"})

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from providers.recorded import decoded, expected, recordings
 
-from app.providers.anthropic.translate import AnswerReader
+from app.providers.anthropic.answers import AnswerReader
 
 SIZES = [1, 2, 3, 5, 7, 13, 64, 1000, 1_000_000]
 

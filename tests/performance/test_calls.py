@@ -1,0 +1,169 @@
+"""What a chunk and a request cost, in calls of functions: counted, not timed, so that no machine is too noisy for it.
+
+The path is the real one, from the upstream's bytes to the caller's, without the sockets: the provider's stream, the
+engine, and the encoder. C functions count too. A bound is some calls above what was counted when it was set; whoever
+passes it pays for each call about 0.1 us a chunk, and says why the new figure is worth it.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import msgspec
+import pytest
+from upstreams.anthropic import event
+
+from app.api.sse import ChunkEncoder
+from app.domain.config import Route, Target
+from app.domain.events import Events
+from app.domain.ports import Model
+from app.domain.request import TurnRequest
+from app.engine.routing import Router
+from app.engine.turn import Desk
+from app.providers.anthropic import errors as anthropic_errors
+from app.providers.anthropic.answers import AnswerReader as AnthropicReader
+from app.providers.anthropic.models import facts_of
+from app.providers.anthropic.translate import to_body as to_anthropic
+from app.providers.openai import errors as openai_errors
+from app.providers.openai.translate import AnswerReader as OpenAIReader
+from app.providers.openai.translate import to_body as to_openai
+from app.providers.streaming import stream_events
+from app.schemas.chat import load_request
+from app.telemetry.logs import TurnLog
+
+FEW, MANY = 100, 300
+
+
+class Bytes:
+    """An upstream's body of one chunk a read."""
+
+    headers = ((b"content-type", b"text/event-stream"),)
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._chunks = iter(chunks)
+
+    def read(self) -> bytes:
+        """Return the next chunk."""
+        return next(self._chunks, b"")
+
+    def drain(self) -> None:
+        """Nothing is left."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def openai_chunks(words: int) -> list[bytes]:
+    """Make an answer of so many chunks in OpenAI's format."""
+    delta = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}\n\n'
+    end = b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    return [*[delta] * words, end]
+
+
+def anthropic_chunks(words: int) -> list[bytes]:
+    """Make an answer of so many chunks in Anthropic's."""
+    delta = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "word "})
+    end = [event("message_delta", delta={"stop_reason": "end_turn"}, usage={}), event("message_stop")]
+    return [event("message_start", message={"id": "m", "model": "m", "usage": {}}), *[delta] * words, *end]
+
+
+class Played:
+    """A provider whose upstream is a list of bytes."""
+
+    name = "played"
+
+    def __init__(self, chunks: list[bytes], reader: Callable[[], Any], name_error: Any) -> None:
+        self._chunks = chunks
+        self._reader = reader
+        self._name_error = name_error
+
+    def stream(self, request: TurnRequest, model: str) -> Events:
+        """Answer with the bytes."""
+        del request, model
+        body: Any = Bytes(self._chunks)
+        return stream_events(lambda: (body, body), self._reader(), self._name_error)
+
+    def first_token_s(self, request: TurnRequest, model: str) -> None:
+        """It does not think."""
+
+    def models(self) -> list[Model]:
+        """None."""
+        return []
+
+
+def count_calls(work: Callable[[], object]) -> int:
+    """Return how many functions are called while it works, in Python and in C."""
+    calls = 0
+
+    def profile(frame: FrameType, kind: str, argument: object) -> None:
+        nonlocal calls
+        del frame, argument
+        calls += kind in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+BODY = msgspec.json.encode(
+    {
+        "model": "m",
+        "stream": True,
+        "temperature": 0.5,
+        "messages": [{"role": role, "content": "Hello there"} for role in ["system", *["user", "assistant"] * 5]],
+        "tools": [
+            {"type": "function", "function": {"name": f"tool_{number}", "parameters": {"type": "object"}}}
+            for number in range(3)
+        ],
+    }
+)
+
+
+def turn(provider: Played) -> Iterator[bytes]:
+    """Take a turn, from the desk to the caller's bytes."""
+    router = Router({"m": Route([Target("played", "m")])}, {"played"}, {"played"}, None)
+    desk = Desk(router, {"played": provider}, [TurnLog()])
+    taken = desk.take(load_request(msgspec.json.decode(BODY), request_id="r"))
+    yield from ChunkEncoder("id", 1, taken.request).stream(taken.events())
+    taken.close()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "reader", "name_error", "bound"),
+    [
+        (openai_chunks, OpenAIReader, openai_errors.name_error, 38),
+        (anthropic_chunks, lambda: AnthropicReader({}), anthropic_errors.name_error, 43),
+    ],
+    ids=["openai", "anthropic"],
+)
+def test_calls_per_chunk(
+    chunks: Callable[[int], list[bytes]], reader: Callable[[], Any], name_error: Any, bound: int
+) -> None:
+    """A chunk more costs no more calls than this, whatever a turn costs besides."""
+
+    def calls_of(words: int) -> int:
+        provider = Played(chunks(words), reader, name_error)
+        heard: list[bytes] = []
+        calls = count_calls(lambda: heard.extend(turn(provider)))
+        assert b"".join(heard).count(b"word ") == words
+        return calls
+
+    calls_of(FEW)
+    per_chunk = (calls_of(MANY) - calls_of(FEW)) / (MANY - FEW)
+    assert per_chunk <= bound, f"{per_chunk:.1f} calls a chunk"
+
+
+def test_calls_per_request() -> None:
+    """To read a request of 11 messages and 3 tools and to translate it takes no more calls than this."""
+
+    def work() -> None:
+        request = load_request(msgspec.json.decode(BODY), request_id="r")
+        msgspec.json.encode(to_openai(request, "gpt-4.1-mini", "openai"))
+        msgspec.json.encode(to_anthropic(request, "claude-haiku-4-5", facts_of("claude-haiku-4-5")))
+
+    work()
+    assert count_calls(work) <= 720
