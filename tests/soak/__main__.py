@@ -4,7 +4,8 @@
     make soak SOAK_S=60             # shorter
 
 It prints what the worker holds before, during and after, and fails if greenlets, sockets, open turns or upstream calls
-are left, if memory grew, or if a turn that could be answered was not.
+are left, if memory grew, if an answer broke off untold, or if a turn with a good fallback was not answered. Some turns
+are asked twice at once, as a platform that retries does.
 """
 
 import contextlib
@@ -25,10 +26,14 @@ from faults.caller import body_of, headers_of, new_mark
 from faults.provider import FaultyProvider, Unanswering
 from faults.routes import SPECIAL, config, environment
 from faults.table import FAULTS
+from faults.test_faults import ANSWERED
 from faults.wires import WIRES
 from gateway import Gateway
 
 CONVERSATIONS = 200
+COPIES = 0.1
+"""The share of turns that are asked twice at once."""
+
 THINK_S = 6.0
 """Between two turns of a conversation, on average."""
 
@@ -55,9 +60,12 @@ class Soak:
         self.until = time.monotonic() + seconds
         self.seen: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self.answerable: set[str] = set()
         self.routes = [name for name in SPECIAL if not name.startswith(("gone", "storm", "unanswering"))]
         for wire in WIRES:
             for fault in FAULTS:
+                if fault in ANSWERED:
+                    self.answerable.add(f"{wire}-{fault}")
                 if fault != ENDLESS:
                     self.routes += [f"one-{wire}-{fault}", f"{wire}-{fault}", f"sorry-{wire}-{fault}"]
 
@@ -72,18 +80,24 @@ class Soak:
             time.sleep(min(dice.expovariate(1 / THINK_S), 3 * THINK_S))
 
     def _turn(self, dice: random.Random) -> str:
-        stream = dice.random() < 0.8
-        mark = new_mark("soak")
+        route, mark, stream = dice.choice(self.routes), new_mark("soak"), dice.random() < 0.8
+        copy = threading.Thread(target=self._asked, args=(route, mark, stream, dice.uniform(0.001, 1.5)))
+        if dice.random() < COPIES:
+            copy.start()
+        outcome = self._asked(route, mark, stream, dice.uniform(0.001, 1.5) if dice.random() < HANG_UPS else None)
+        if copy.ident is not None:
+            copy.join()
+        if outcome not in ("answered", "hung up") and route in self.answerable:
+            return f"failed: {route} {outcome}"
+        return outcome
+
+    def _asked(self, route: str, mark: str, stream: bool, patience_s: float | None) -> str:  # noqa: FBT001
+        """Ask, and listen to the end, or for so long."""
         connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=60)
         try:
-            connection.request(
-                "POST",
-                "/v1/chat/completions",
-                body_of(dice.choice(self.routes), mark, stream=stream),
-                headers_of(mark),
-            )
-            if dice.random() < HANG_UPS:
-                connection.sock.settimeout(dice.uniform(0.001, 1.5))
+            connection.request("POST", "/v1/chat/completions", body_of(route, mark, stream=stream), headers_of(mark))
+            if patience_s is not None:
+                connection.sock.settimeout(patience_s)
                 with contextlib.suppress(TimeoutError):
                     while connection.sock.recv(1024):
                         pass
@@ -100,9 +114,7 @@ class Soak:
 def _outcome(status: int, body: bytes, *, stream: bool) -> str:
     if status != 200:
         return f"status {status}" if b'"error"' in body else "failed: an error without its shape"
-    if not stream:
-        return "answered"
-    if body.endswith(b"data: [DONE]\n\n"):
+    if not stream or body.endswith(b"data: [DONE]\n\n"):
         return "answered"
     return "broken off, told" if b'"error"' in body else "failed: broken off, untold"
 
