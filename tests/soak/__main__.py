@@ -91,7 +91,7 @@ class Soak:
             return f"failed: {route} {outcome}"
         return outcome
 
-    def _asked(self, route: str, mark: str, stream: bool, patience_s: float | None) -> str:  # noqa: FBT001
+    def _asked(self, route: str, mark: str, stream: bool, patience_s: float | None) -> str:
         """Ask, and listen to the end, or for so long."""
         connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=60)
         try:
