@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check soak fix lock clean
+.PHONY: run test check soak bench bench-peers fix lock clean
 
 run: $(VENV)/.run  ## talk to a real model on 127.0.0.1:8000
 	@$(BIN)/python -m app.cli.run
@@ -20,6 +20,12 @@ check: $(VENV)/.dev
 
 soak: $(VENV)/.dev  ## 10 minutes of 200 conversations with faults and hang-ups; SOAK_S=60 for a shorter one
 	PYTHONPATH=tests $(BIN)/python -m soak
+
+bench: $(VENV)/.base  ## what a turn costs, side by side with others; ARGS=--quick for a short one; needs a C compiler
+	$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(VENV)/.base  ## install the gateways that `make bench` compares with, into bench/.peers
+	$(BIN)/python -m bench.peers
 
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

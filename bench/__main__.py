@@ -31,7 +31,7 @@ def main() -> None:
         outcome = run.measure([] if quick else [GLOTTIS, BARE], 2)
     _write(outcome, folder)
     print("\n" + report.console(outcome))
-    print(f"Written to {folder.relative_to(HERE.parent)}: results.md, results.svg, growth.svg, results.json")
+    print(f"Written to {folder.relative_to(HERE.parent)}")
 
 
 def _arguments() -> argparse.Namespace:

@@ -25,6 +25,8 @@ def bars(outcome: Outcome) -> str:
     parts: list[str] = []
     top = 24
     for figure in COST:
+        if not figure.is_cpu:
+            continue
         costs = {name: best(outcome, name, figure) for name in outcome.figures}
         known = {name: cost for name, cost in costs.items() if cost is not None}
         if not known:

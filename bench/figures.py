@@ -26,6 +26,7 @@ class Figure:
 
 COST = (
     Figure("turn_ms", "CPU per turn", "ms", 4.8, 3.5, is_cpu=True),
+    Figure("kernel_pct", "of that in the kernel", "%"),
     Figure("spread_ms", "CPU per turn, begun at different moments", "ms", is_cpu=True),
     Figure("claude_ms", "CPU per turn, Anthropic upstream", "ms", 5.5, 4.0, is_cpu=True),
     Figure("request_ms", "CPU per request, not streamed", "ms", 0.9, 0.5, is_cpu=True),

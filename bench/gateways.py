@@ -36,6 +36,7 @@ class Gateway:
     environment: Callable[[Place], dict[str, str]] = lambda _: {}
     health: str = "/health"
     claude_path: str = CHAT
+    is_peer: bool = False
     headers: Callable[[int, str], Mapping[str, str]] = lambda *_: {}
     cwd: Callable[[Place], Path] = field(default=lambda place: place.folder)
 
@@ -146,8 +147,8 @@ BARE = Gateway(
     claude_path=MESSAGES,
 )
 GLOTTIS = Gateway("Glottis", _glottis_version, _glottis, _glottis_environment, cwd=lambda _: ROOT)
-LITELLM = Gateway("LiteLLM proxy", _litellm_version, _litellm, _litellm_environment, "/health/liveliness")
-PORTKEY = Gateway("Portkey gateway", _portkey_version, _portkey, health="/", headers=_portkey_headers)
+LITELLM = Gateway("LiteLLM proxy", _litellm_version, _litellm, _litellm_environment, "/health/liveliness", is_peer=True)
+PORTKEY = Gateway("Portkey gateway", _portkey_version, _portkey, health="/", headers=_portkey_headers, is_peer=True)
 
 GATEWAYS = (GLOTTIS, BARE, UPSTREAM, LITELLM, PORTKEY)
 

@@ -46,6 +46,13 @@ def _ended_cpu_s(pid: int) -> float:
     return (int(fields[13]) + int(fields[14])) * TICK_S if fields else 0.0
 
 
+def kernel_share(root: int) -> tuple[float, float]:
+    """Return the CPU time that a tree spent in the kernel, and all of it, to the tick."""
+    fields = [found for pid in tree(root) if (found := stat(pid))]
+    kernel = sum(int(each[12]) for each in fields) * TICK_S
+    return kernel, kernel + sum(int(each[11]) for each in fields) * TICK_S
+
+
 def memory_kb(root: int) -> dict[str, int]:
     """Return a tree's memory: `pss` counts a page that n processes share as 1/n, `rss` counts it in each of them."""
     rolled = [_rollup(pid) for pid in tree(root)]

@@ -89,12 +89,24 @@ def _growth(outcome: Outcome) -> Iterator[str]:
     if not outcome.growth:
         return
     yield from ("## How a turn's CPU grows", "", "![How a turn's CPU grows](growth.svg)", "")
+    yield from _slopes(outcome)
     for series in SERIES:
         rows = []
         for name, all_series in outcome.growth.items():
             samples = all_series.get(series.key, {})
             rows.append([name, *(text(least(samples.get(str(point), []))) for point in series.points)])
         yield from _table([f"ms, by {series.title}", *map(str, series.points)], rows)
+
+
+def _slopes(outcome: Outcome) -> Iterator[str]:
+    """What a turn costs before the first chunk, and what each chunk adds: a line through the series of chunks."""
+    for name, all_series in outcome.growth.items():
+        costs = {int(point): least(samples) for point, samples in all_series.get("chunks", {}).items()}
+        known = {point: cost for point, cost in costs.items() if cost is not None}
+        if len(known) > 1:
+            slope, start = statistics.linear_regression(list(known), list(known.values()))
+            yield f"- {name}: {text(start)} ms a turn and {1000 * slope:.0f} µs a chunk, 50 at once"
+    yield ""
 
 
 def least(samples: Sequence[float | None]) -> float | None:

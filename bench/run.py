@@ -33,7 +33,8 @@ class Run:
     def __init__(self, gateways: list[Gateway], effort: Effort) -> None:
         self._gateways = gateways
         self._effort = effort
-        said = f"{effort.rounds} rounds; {effort.turns} turns and {effort.requests} requests for each figure of a round"
+        rounds = f"{effort.rounds} rounds, {min(effort.rounds, effort.peer_rounds)} of the other gateways"
+        said = f"{rounds}; {effort.turns} turns and {effort.requests} requests for each figure of a round"
         self.outcome = Outcome(machine.describe(), said)
 
     def measure(self, grown: list[Gateway], times: int) -> Outcome:
@@ -46,6 +47,8 @@ class Run:
             native.build(self._programs)
             for number in range(self._effort.rounds):
                 for gateway in installed:
+                    if gateway.is_peer and number >= self._effort.peer_rounds:
+                        continue
                     self._say(f"round {number + 1} of {self._effort.rounds}: {gateway.name}")
                     self._visit(gateway, self._figures)
             for number in range(times):
@@ -78,7 +81,7 @@ class Run:
         found = trials.run_all(stage)
         for key, value in found.items():
             samples.setdefault(key, []).append(value)
-        self._say("  " + ", ".join(f"{figure.key} {text(found.get(figure.key))}" for figure in COST))
+        self._say("  " + ", ".join(f"{figure.key} {text(found.get(figure.key))}" for figure in COST if figure.is_cpu))
 
     def _growth(self, name: str, stage: Stage) -> None:
         trials.warm_up(stage)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import requests
 from bench.gateways import CHAT
-from bench.measure import cpu_s, memory_kb
+from bench.measure import cpu_s, kernel_share, memory_kb
 from bench.native import Load, Upstream
 from bench.running import Running
 
@@ -27,6 +27,7 @@ class Effort:
     """How much of everything is done in one round."""
 
     rounds: int = 5
+    peer_rounds: int = 2
     turns: int = 150
     requests: int = 2000
     pairs: int = 100
@@ -125,9 +126,17 @@ def held(stage: Stage, streams: int) -> Iterator[int]:
 def turn(stage: Stage) -> Figures:
     """50 callers at once, who begin in the same moment."""
     model = requests.model("gpt", CHUNKS, GAP_MS, FIRST_MS)
+    kernel, used = kernel_share(stage.running.pid)
     cost, seen = stage.cost_ms("turn", stage.target(model), total=stage.effort.turns, at_once=AT_ONCE, chunks=CHUNKS)
+    kernel_after, used_after = kernel_share(stage.running.pid)
+    kernel_pct = 100 * (kernel_after - kernel) / max(used_after - used, 1e-9)
     jitter = seen["jitter_us"]
-    return {"turn_ms": cost, "jitter_p50_ms": _ms(jitter["p50"]), "jitter_p99_ms": _ms(jitter["p99"])}
+    return {
+        "turn_ms": cost,
+        "kernel_pct": kernel_pct,
+        "jitter_p50_ms": _ms(jitter["p50"]),
+        "jitter_p99_ms": _ms(jitter["p99"]),
+    }
 
 
 def turn_spread(stage: Stage) -> Figures:
@@ -194,7 +203,7 @@ def many(stage: Stage) -> Figures:
     figures: Figures = {}
     target = stage.target(requests.model("gpt", CHUNKS, GAP_MS, FIRST_MS))
     for streams in stage.effort.many:
-        load = {"total": streams, "at_once": streams, "ramp_ms": 1000, "chunks": CHUNKS, "timeout_s": 120}
+        load = {"total": streams, "at_once": streams, "ramp_ms": 1000, "chunks": CHUNKS, "timeout_s": 60}
         result = stage.load.run(target, **load)
         stage.note(f"{streams} streams", result)
         figures[f"whole_{streams}"] = 100 * result["whole"] / streams

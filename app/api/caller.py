@@ -4,6 +4,7 @@ Under gunicorn a vanished client shows otherwise only at a failing write, usuall
 socket costs one epoll registration a request, no greenlet and no timer; what it sees arrives within a millisecond.
 """
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -57,6 +58,12 @@ class CallerWatch:
             if gevent.getcurrent() is self._greenlet:
                 raise _Gone
             gevent.get_hub().loop.run_callback(self._raise)
+
+    def hang_up(self) -> None:
+        """Close the connection, so that a write which nobody takes comes back."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                getattr(self._socket, "_sock", self._socket).shutdown(socket.SHUT_RDWR)
 
     def _readable(self) -> None:
         # Runs in the hub, which must not block: the look is taken in a greenlet of its own.

@@ -106,7 +106,8 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         for client, since in tuple(self._idle_since.items()):
             if now - since >= IDLE_S:
                 with contextlib.suppress(OSError):
-                    client.shutdown(socket.SHUT_RD)  # its greenlet reads the end, and closes
+                    # Not gevent's own, which raises in the greenlet that waits: it is to read the end, and close.
+                    getattr(client, "_sock", client).shutdown(socket.SHUT_RD)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that could not be read, or an exception that left the application, and close."""

@@ -28,6 +28,7 @@
     └── InternalError                  500     server_error            internal_error
 
     CallerGone                         not a failure: the caller hung up or barged in, and the turn ends there
+    TimeIsUp                           ends a turn's waiting, and is then the GlottisError that it holds
 
 A provider's 401 is this server's trouble, not the caller's, so it becomes 502: the caller's own key was fine.
 `message` goes to the caller and holds nothing of the inside; `detail` is for the log alone.
@@ -39,6 +40,14 @@ from typing import ClassVar
 
 class CallerGone(BaseException):
     """The client's connection has closed: a normal end. Not an Exception, so that no `except Exception` keeps it."""
+
+
+class TimeIsUp(BaseException):
+    """Raised where a turn waits that has waited enough; it becomes its `error`. No Exception, as CallerGone is none."""
+
+    def __init__(self, error: "GlottisError") -> None:
+        super().__init__()
+        self.error = error
 
 
 class GlottisError(Exception):

@@ -50,6 +50,10 @@ class Caller(Protocol):
         """Raise CallerGone now, if the caller has gone."""
         ...
 
+    def hang_up(self) -> None:
+        """Close the connection of a caller who takes nothing any more."""
+        ...
+
 
 class Observer(Protocol):
     """Hears of every turn, once, when it ends."""

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from functools import partial
 
 import gevent
-from gevent.queue import Empty, SimpleQueue
+from gevent.queue import Empty, Queue, SimpleQueue
 
 from app.domain.config import Target
 from app.domain.errors import EmptyAnswer, ProviderBroken
-from app.domain.events import Event, Events, Finish, Pause, Usage, is_speakable
+from app.domain.events import Event, Events, Finish, Pause, Reasoning, Usage, is_speakable
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest, text_of
 from app.domain.turn import Attempt, Outcome
+from app.engine.patience import IN_A_ROW
+
+MUTE_S = 1.0
+"""Time enough for a sign that a target is back."""
 
 LAST_S = 1.0
 """For a reader to let go of its call; longer only where a user's own function clings to it."""
@@ -61,6 +65,10 @@ class LiveAttempt:
         if self._events is not None:
             yield from _paced(self._events, heartbeat_s) if heartbeat_s else self._events
 
+    def is_mute(self) -> bool:
+        """Whether it has not spoken although it had MUTE_S."""
+        return self.first_speakable_at is None and time.monotonic() - self.began_at > MUTE_S
+
     def close(self) -> None:
         """End the upstream call."""
         self._is_closed = True
@@ -94,8 +102,11 @@ class LiveAttempt:
             closed_quietly(self._events)  # it spoke in the very moment, or will not hear of it
 
     def _until_it_speaks(self, events: Events) -> None:
-        for event in events:
-            self._before_commit.append(event)
+        for count, event in enumerate(events, 1):
+            if count % IN_A_ROW == 0:
+                gevent.sleep(0)
+            if type(event) is not Reasoning or self._request.reasoning_content:
+                self._before_commit.append(event)
             if is_speakable(event):
                 self.first_speakable_at = time.monotonic()
                 return
@@ -125,7 +136,7 @@ def silence_is_an_answer(request: TurnRequest) -> bool:
 
 def _paced(events: Events, heartbeat_s: float) -> Iterator[Event]:
     """Yield the events, read by a greenlet of their own, and a Pause whenever none has come for so long."""
-    read: SimpleQueue[Event | BaseException | None] = SimpleQueue()
+    read: Queue[Event | BaseException | None] = Queue(IN_A_ROW)
 
     def put_all() -> None:
         try:

@@ -39,12 +39,13 @@ class Shared:
         self._listeners: set[Caller] = set()
         self._driver: Caller | None = None
         self._waiting: list[Signal] = []
+        self._is_ending = False
 
     @property
     def is_usable(self) -> bool:
         """Whether one more may join: no answer that failed, that was left, or that is too old."""
         if self.over_at is None:
-            return bool(self._listeners)
+            return bool(self._listeners) and not self._is_ending
         is_good = self._error is None and self.answer.failure is None
         return is_good and time.monotonic() - self.over_at < KEPT_S
 
@@ -92,8 +93,10 @@ class Shared:
         return False
 
     def _needs(self, caller: Caller) -> bool:
-        """Whether this caller's greenlet works for others too."""
-        return self._driver is caller and len(self._listeners) > 1
+        """Whether this caller, who has gone, works for others too; if not, the answer ends with them."""
+        is_needed = self._driver is caller and len(self._listeners) > 1
+        self._is_ending = self._driver is caller and not is_needed
+        return is_needed
 
     def _advance(self, caller: Caller) -> None:
         self._driver = caller

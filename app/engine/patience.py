@@ -12,20 +12,16 @@ from weakref import WeakKeyDictionary
 
 import gevent
 
-from app.domain.errors import GlottisError, ProviderTimeout
+from app.domain.errors import GlottisError, ProviderTimeout, TimeIsUp
 from app.domain.events import Event, is_speakable
 
 TICK_S = 0.1
+IN_A_ROW = 64
+"""Events that may come without a wait between them; then everybody else has a turn, the clock too. A provider that is
+faster than its caller reads would keep the process for itself."""
+
 LAST_TICKS = 5
 """After an answer's finish, for its usage: half a second."""
-
-
-class TimeIsUp(BaseException):
-    """Raised where a turn waits: not an Exception, so that no user's function keeps it. It becomes its `error`."""
-
-    def __init__(self, error: GlottisError) -> None:
-        super().__init__()
-        self.error = error
 
 
 class Patience:
@@ -74,9 +70,13 @@ class Patience:
     def over(self, events: Iterator[Event]) -> Iterator[Event]:
         """Yield the events of an answer that has begun; raises ProviderTimeout where it falls silent."""
         self._silent_ticks = 0
+        count = 0
         try:
             self.wait()
             for event in events:
+                count += 1
+                if count % IN_A_ROW == 0:
+                    gevent.sleep(0)
                 self._waiting = False
                 if is_speakable(event):
                     self._silent_ticks = 0

@@ -115,6 +115,8 @@ class Race:
             self._breaker.succeeded(attempt.target)
         elif isinstance(error, ProviderError) and not (isinstance(error, BLAMELESS) or self._patience.is_over):
             self._breaker.failed(attempt.target, self._budget)
+        elif attempt.is_probe and attempt.is_mute():
+            self._breaker.failed(attempt.target, self._budget)  # or callers who do not wait would keep it in its place
         elif attempt.is_probe:
             self._breaker.left(attempt.target)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.domain.errors import ProviderBroken, ProviderError
+from app.domain.errors import GlottisError, ProviderBroken
 from app.domain.events import Event, Finish, Start, Text, ToolCall, Usage
 from app.domain.request import TurnRequest
 from app.engine.attempt import LiveAttempt
@@ -22,7 +22,7 @@ def relay(
 ) -> Iterator[Event]:
     """Yield the attempt's answer to its one Finish, and add its usage to the tally.
 
-    With `said`, the attempt goes on after those words: what it says of them again is left out. Raises ProviderError
+    With `said`, the attempt goes on after those words: what it says of them again is left out. Raises GlottisError
     where the answer breaks off before its Finish; after it, there is nothing left to lose.
     """
     seam = Seam(said) if said else None
@@ -42,7 +42,7 @@ def relay(
                     yield piece
                 if is_finished:
                     patience.hurry()  # what may still come is the usage: nobody waits for it for long
-    except ProviderError:
+    except GlottisError:
         if not is_finished:
             raise
     finally:

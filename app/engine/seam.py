@@ -19,12 +19,17 @@ GO_ON = (
 TOO_LONG_FOR_CHANCE = 12
 """Characters, white space not counted."""
 
+MOST_STARTS = 200
+"""Of the words at which a repetition may begin, the last so many; and the beginning of the answer."""
+
 _SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"[\u0e00-\u0e7f\u2e80-\u9fff\uf900-\ufaff]|[^\s\u0e00-\u0e7f\u2e80-\u9fff\uf900-\ufaff]+")
+"""In scripts without spaces every character may begin a word."""
 
 
 def continuation(request: TurnRequest, said: str) -> TurnRequest:
     """Return the request that asks another attempt to go on after `said`; no prefill, which many models refuse."""
-    words = said.split()
+    words = _WORD.findall(said)
     go_on = GO_ON.format(word=words[-1] if words else "")
     messages: list[Message] = [
         *request.messages,
@@ -35,20 +40,27 @@ def continuation(request: TurnRequest, said: str) -> TurnRequest:
 
 
 class Seam:
-    """Takes the new attempt's text piece by piece and gives back what has not been said yet."""
+    """Takes the new attempt's text piece by piece and gives back what has not been said yet.
+
+    What is compared is the text without its white space. A piece costs a comparison of its length for every place at
+    which a repetition may still have begun.
+    """
 
     def __init__(self, said: str) -> None:
         self._said = said
         self._bare = _SPACE.sub("", said)
         self._held: str | None = ""
-        # Where a repetition may begin, in the text without white space: the longest first.
-        self._starts = _word_starts(said)
+        self._bare_held = ""
+        self._starts = _word_starts(said)  # the longest repetition first
 
     def feed(self, text: str) -> str:
         """Return what may be said now; "" while it may still be a repetition."""
         if self._held is None:
             return text
+        bare, known = _SPACE.sub("", text), len(self._bare_held)
         self._held += text
+        self._bare_held += bare
+        self._starts = [at for at in self._starts if _agree(self._bare, at + known, bare)]
         return self._decided(self._held, is_end=False)
 
     def flush(self) -> str:
@@ -56,18 +68,19 @@ class Seam:
         return "" if self._held is None else self._decided(self._held, is_end=True)
 
     def _decided(self, held: str, *, is_end: bool) -> str:
-        bare = _SPACE.sub("", held)
-        self._starts = [at for at in self._starts if _agree(self._bare, at, bare)]
-        while self._starts and (bare or is_end):
+        while self._starts:
             length = len(self._bare) - self._starts[0]
-            rest = held[_end_of(held, length) :]
-            if not is_end and (len(bare) < length or not rest.strip()):
+            if len(self._bare_held) >= length:
+                rest = held[_end_of(held, length) :]
+                if not (is_end or rest.strip()):
+                    return ""
+                if self._is_repetition(held, length, rest):
+                    self._held = None
+                    return self._joined(rest)
+            elif not is_end:
                 return ""
-            if len(bare) >= length and self._is_repetition(held, length, rest):
-                self._held = None
-                return self._joined(rest)
             self._starts.pop(0)
-        if not bare and not is_end:
+        if not (self._bare_held or is_end):
             return ""
         self._held = None
         return held
@@ -99,12 +112,12 @@ def _end_of(text: str, length: int) -> int:
 
 
 def _word_starts(text: str) -> list[int]:
-    """Return where the words begin, counted without white space."""
+    """Return where the answer and its last words begin, counted without white space."""
     starts, at = [], 0
-    for word in text.split():
+    for word in _WORD.findall(text):
         starts.append(at)
         at += len(word)
-    return starts
+    return starts[:1] + starts[1:][-MOST_STARTS:]
 
 
 def _agree(said: str, at: int, new: str) -> bool:

@@ -8,13 +8,17 @@ The order of the work is answer.py's: route, repair, race until a target speaks,
 that are the same share one answer (inflight.py).
 """
 
+import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+import gevent
 import msgspec
 
-from app.domain.errors import GlottisError, ServerStopping
+from app.domain.errors import GlottisError, ProviderTimeout, ServerStopping
 from app.domain.events import Event, Finish
 from app.domain.ports import Caller, Observer, Provider
 from app.domain.request import TurnRequest
@@ -23,6 +27,11 @@ from app.engine.answer import Answer, Means
 from app.engine.breaker import Breaker
 from app.engine.inflight import InFlight, Shared
 from app.engine.routing import Router
+
+GRACE_S = 1.0
+"""After its time a turn has so long to end by itself, before its connection is closed."""
+
+SWEEP_S = 0.5
 
 
 class Desk:
@@ -36,11 +45,14 @@ class Desk:
         self._means = Means(router, providers, Breaker(), itertools.count())
         self._in_flight = InFlight(self.begin)
         self._open: set[Turn] = set()
+        self._sweeper: Any = None
 
     def take(self, request: TurnRequest, caller: Caller | None = None) -> "Turn":
         """Return the turn at its commit; raises GlottisError, or CallerGone, with the turn closed and accounted."""
         turn = Turn(request, caller or Anybody(), self)
         self._open.add(turn)
+        if self._sweeper is None or self._sweeper.dead:
+            self._sweeper = gevent.spawn(self._sweep)
         try:
             if self._has_stopped:
                 raise ServerStopping
@@ -63,12 +75,20 @@ class Desk:
         self._has_stopped = True
         turns = tuple(self._open)
         for turn in turns:
-            turn.answer.end(ServerStopping())
+            turn.end(ServerStopping())
         return len(turns)
 
     def closed(self, turn: "Turn") -> None:
         """Take note that a turn is over."""
         self._open.discard(turn)
+
+    def _sweep(self) -> None:
+        """End what has outlived its time, while there are open turns."""
+        while self._open:
+            gevent.sleep(SWEEP_S)
+            now = time.monotonic()
+            for turn in [turn for turn in self._open if turn.due_at < now]:
+                turn.give_up()
 
 
 class Turn:
@@ -86,6 +106,8 @@ class Turn:
         self._is_committed = False
         self._is_heard = False
         self._is_closed = False
+        self._ends_at = math.inf
+        self._reason: GlottisError = ProviderTimeout(detail="total_s is over, and nobody took the answer")
         self._error: BaseException | None = None
 
     def begin(self) -> None:
@@ -94,6 +116,22 @@ class Turn:
         self._is_committed = True
         # As the route completes it; the id is this caller's own.
         self.request = msgspec.structs.replace(self.answer.request, request_id=self.request.request_id)
+
+    @property
+    def due_at(self) -> float:
+        """When nothing can be waited for any more (monotonic): what ends the answer in time had its chance by then."""
+        return min(self._ends_at, self._began_at + self.answer.request.budget.total_s) + GRACE_S
+
+    def end(self, error: GlottisError) -> None:
+        """Let the answer fail with this error, wherever it waits; if it does not, the turn is given up soon."""
+        self._ends_at, self._reason = time.monotonic(), error
+        self.answer.end(error)
+
+    def give_up(self) -> None:
+        """End a turn that does not end by itself: a caller who takes nothing, a function that clings to its call."""
+        self._caller.hang_up()
+        with contextlib.suppress(Exception):
+            self.close(self._reason)
 
     def events(self) -> Iterator[Event]:
         """Yield the answer."""
@@ -159,3 +197,6 @@ class Anybody:
 
     def release(self) -> None:
         """They do not go."""
+
+    def hang_up(self) -> None:
+        """There is no connection."""

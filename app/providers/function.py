@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 
-from app.domain.errors import FunctionFailed, GlottisError, place_of
+from app.domain.errors import CallerGone, FunctionFailed, GlottisError, TimeIsUp, place_of
 from app.domain.events import Event, Events, Finish, Text, ToolCall, Usage
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
 from app.providers.calls import ToolCalls
+
+ENDINGS = (CallerGone, TimeIsUp, GeneratorExit)
+"""What ends a function from outside: no failure of it."""
 
 Function = Callable[[TurnRequest], str | Iterable[str | Event]]
 
@@ -55,9 +58,11 @@ class FunctionProvider:
                     finish = event
                 elif event is not None and (finish is None or isinstance(event, Usage)):
                     yield event
-        except GlottisError:
+        except (GlottisError, *ENDINGS):
             raise
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:  # gevent's Timeout among them, and whatever else a function may raise
+            if ending := _ending_behind(error):
+                raise ending from None
             raise FunctionFailed(detail=f"{model} raised {type(error).__name__} at {place_of(error)}") from error
         finally:
             # Not left to the garbage collector: a caller who hangs up ends the function's own calls at once.
@@ -74,6 +79,14 @@ class FunctionProvider:
     def models(self) -> list[Model]:
         """Functions are offered under the names of their routes alone."""
         return []
+
+
+def _ending_behind(error: BaseException) -> BaseException | None:
+    """Return what ended the function from outside, where its own tidying up failed over it."""
+    behind = error.__context__
+    while behind is not None and not isinstance(behind, ENDINGS):
+        behind = behind.__context__
+    return behind
 
 
 def _event(piece: Any, model: str, calls: ToolCalls) -> Event | None:

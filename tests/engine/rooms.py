@@ -24,7 +24,9 @@ from app.engine.turn import Desk, Turn
 HI, STOP, USAGE = Text("Hi"), Finish("stop"), Usage(prompt_tokens=3, completion_tokens=1)
 ANSWER: list[Event] = [Start("id"), HI, STOP, USAGE]
 CALL = ToolCall(0, "call_1", "end_call", "{}")
-REQUEST = TurnRequest(model="m", messages=[{"role": "user", "content": "what was asked"}], stream=True)
+REQUEST = TurnRequest(
+    model="m", messages=[{"role": "user", "content": "what was asked"}], stream=True, reasoning_content=True
+)
 
 Told = list[tuple[str, str, str | None]]
 
@@ -51,7 +53,12 @@ class Room:
     def __init__(self, *providers: ScriptedProvider, default: str | None = None, **budget: Any) -> None:
         self.providers = {provider.name: provider for provider in providers}
         self.observer = Listener()
-        route = Route([Target(name, "model") for name in self.providers], {"seed": 1}, budget=Budget(**budget))
+        route = Route(
+            [Target(name, "model") for name in self.providers],
+            {"seed": 1},
+            reasoning_content=True,
+            budget=Budget(**budget),
+        )
         router = Router({"m": route}, self.providers.keys(), set(), default)
         self.desk = Desk(router, self.providers, [self.observer])
 

@@ -22,6 +22,7 @@ from app.engine.tally import Tally, counted, estimated_usage
 REQUEST = TurnRequest(
     model="m",
     messages=[{"role": "system", "content": "x" * 9}, {"role": "user", "content": [{"type": "text", "text": "1234"}]}],
+    reasoning_content=True,
 )
 USAGE = Usage(prompt_tokens=3, completion_tokens=4)
 

@@ -89,6 +89,10 @@ def _malformed(wire: Wire) -> Answer:
     return wire.words([*words(TEXT)[:good], broken(wire), *words(TEXT)[good:]])
 
 
+FLOOD = 100_000
+"""Pieces without a wait between them: more than the gateway takes in a second or two."""
+
+
 def _for_ever(*steps: Any) -> list[Any]:
     return [*steps, Wait(0.05)] * 400
 
@@ -159,6 +163,8 @@ FAULTS: dict[str, Fault] = {
     "no-end": _always(lambda wire: Short(whole=wire.words(words(TEXT)), less=1)),
     "held-end": _always(lambda wire: Short(whole=wire.words(words(TEXT)), less=1, holds=True)),
     "slow": _always(lambda wire: wire.words([step for word in words(SLOWLY) for step in (Wait(SLOW_S), word)])),
+    "flood": _always(lambda wire: wire.words(["and "] * FLOOD)),
+    "flood-of-thoughts": _always(lambda wire: wire.thinking(["Hm. "] * FLOOD)),
     "endless": _always(lambda wire: wire.words(_for_ever("and "))),
     "tool-cut": _always(lambda wire: wire.tool([("call_1", "end_call", ['{"reason":', Cut()])])),
     "words-then-tool-cut": _always(

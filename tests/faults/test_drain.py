@@ -36,6 +36,7 @@ class Stopped:
     ready: int = 0
     """The readiness, asked over a connection that was there before."""
     refused_s: float = 0.0
+    idle_closed_s: float = 0.0
     finishes: Heard | None = None
     stalls: Heard | None = None
     silent: Heard | None = None
@@ -76,6 +77,10 @@ def _watched(seen: Stopped, provider: FaultyProvider, pool: ThreadPoolExecutor) 
     kept.request("GET", "/health")
     kept.getresponse().read()
 
+    idle = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=SHUTDOWN_S)
+    idle.request("GET", "/health")
+    idle.getresponse().read()
+
     term_at = time.monotonic()
     gateway.process.send_signal(signal.SIGTERM)
     while seen.ready in (0, 200) and time.monotonic() < term_at + SLACK_S:  # the signal is on its way
@@ -85,6 +90,9 @@ def _watched(seen: Stopped, provider: FaultyProvider, pool: ThreadPoolExecutor) 
         seen.ready = answer.status
     kept.close()
     seen.refused_s = _until_refused(gateway.port) - term_at
+    assert idle.sock.recv(1) == b""
+    seen.idle_closed_s = time.monotonic() - term_at
+    idle.close()
     gate.set()
     for name, future in futures.items():
         heard = future.result()
@@ -114,6 +122,12 @@ def test_readiness_says_so(stopped: Stopped) -> None:
 def test_no_new_connections(stopped: Stopped) -> None:
     """Soon nobody can connect."""
     assert stopped.refused_s < 2 * SLACK_S
+
+
+def test_connections_that_nobody_uses_are_closed(stopped: Stopped) -> None:
+    """A kept connection without a request does not hold the server, and its closing is no error."""
+    assert stopped.idle_closed_s < 1 + 2 * SLACK_S
+    assert "Socket error" not in stopped.gateway.output
 
 
 def test_streams_in_flight_finish(stopped: Stopped) -> None:

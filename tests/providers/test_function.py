@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from providers.contract import SOON_S, Call, ProviderContract, Stage, request
 
@@ -193,3 +194,37 @@ def test_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, rea
 def ask_loaded(path: str) -> list[Event]:
     """Load a function and answer with it."""
     return answer(load(path))
+
+
+@pytest.mark.parametrize("raised", [gevent.Timeout(1), gevent.GreenletExit(), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize("said", [[], ["So far "]])
+def test_whatever_a_function_raises_is_its_failure(raised: BaseException, said: list[str]) -> None:
+    """Also what is no Exception, as the time-outs of gevent are: another target may answer, or go on."""
+
+    def answer(turn: TurnRequest) -> Iterator[str]:
+        yield from said
+        raise raised
+
+    events = FunctionProvider({"f": answer}).stream(request(), "f")
+    assert [next(events) for _ in said] == [Text(text) for text in said]
+    with pytest.raises(errors.FunctionFailed):
+        next(events)
+
+
+ENDINGS = [errors.CallerGone(), errors.TimeIsUp(errors.ProviderTimeout())]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)
+def test_who_fails_to_tidy_up_has_not_failed(ending: BaseException) -> None:
+    """A caller who goes is no failure, though the function raises over it: nobody is asked to go on for nobody."""
+
+    def answer(turn: TurnRequest) -> Iterator[str]:
+        try:
+            yield "So far "
+        finally:
+            raise RuntimeError("in tidying up")
+
+    events = FunctionProvider({"f": answer}).stream(request(), "f")
+    next(events)
+    with pytest.raises(type(ending)):
+        events.throw(ending)

@@ -48,7 +48,8 @@ WARM_UP_S = 90.0
 
 MOST_GROWTH_MB = 15.0
 
-ENDLESS = "endless"
+NOT_HERE = ("endless", "flood", "flood-of-thoughts")
+"""They keep both cores busy for themselves."""
 HERE = Path(__file__).parent
 
 
@@ -61,12 +62,12 @@ class Soak:
         self.seen: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.answerable: set[str] = set()
-        self.routes = [name for name in SPECIAL if not name.startswith(("gone", "storm", "unanswering"))]
+        self.routes = [name for name in SPECIAL if not name.startswith(("gone", "storm", "unanswering", "flood"))]
         for wire in WIRES:
             for fault in FAULTS:
                 if fault in ANSWERED:
                     self.answerable.add(f"{wire}-{fault}")
-                if fault != ENDLESS:
+                if fault not in NOT_HERE:
                     self.routes += [f"one-{wire}-{fault}", f"{wire}-{fault}", f"sorry-{wire}-{fault}"]
 
     def converse(self, seed: int) -> None:
