@@ -23,12 +23,13 @@ def test_only_many_streams_wait_for_each_other() -> None:
 
 
 def test_the_loop_itself_is_told() -> None:
-    """The loop of gevent takes the interval: two timers a moment apart are still both served, and so is a socket."""
+    """The loop of gevent takes the interval: timers a moment apart are all served still."""
     wake_ups = WakeUps()
     for _ in range(MANY):
         wake_ups.opened()
     served = [gevent.spawn_later(delay, lambda: None) for delay in (0, MOMENT_S / 2, MOMENT_S)]
-    assert len(gevent.joinall(served, timeout=5)) == 3
+    gevent.joinall(served)
+    assert all(each.successful() for each in served)
     for _ in range(MANY):
         wake_ups.closed()
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from app.domain import errors
-from app.domain.errors import CallerGone, GlottisError, InvalidRequest, ProviderRequestRefused, RequestError
+from app.domain.errors import CallerGone, GlottisError, InvalidRequest, ProviderRequestRefused, RequestError, TimeIsUp
 
 LINE = re.compile(r"^ {4}(?P<rails>[ │├└─]*)(?P<name>[A-Z]\w+)(?: +(?P<status>\d{3}) +(?P<type>\w+) +(?P<code>.+))?")
 
@@ -31,7 +31,7 @@ def drawn() -> dict[str, Row]:
             code = None if (found["code"] or "(").startswith("(") else found["code"]
             status = int(found["status"]) if found["status"] else None
             rows[found["name"]] = Row(above[depth - 1] if depth else None, status, found["type"], code)
-    del rows["CallerGone"]
+    del rows["CallerGone"], rows["TimeIsUp"]
     return rows
 
 
@@ -71,10 +71,11 @@ def test_every_error_can_be_told_to_a_caller(name: str) -> None:
     assert error.name == name
 
 
-def test_a_caller_who_goes_is_no_exception() -> None:
-    """No `except Exception` on the way can keep CallerGone from ending a turn."""
-    assert issubclass(CallerGone, BaseException)
-    assert not issubclass(CallerGone, Exception)
+@pytest.mark.parametrize("ending", [CallerGone, TimeIsUp])
+def test_what_ends_a_turn_is_no_exception(ending: type[BaseException]) -> None:
+    """No `except Exception` on the way can keep it from ending the turn."""
+    assert issubclass(ending, BaseException)
+    assert not issubclass(ending, Exception)
 
 
 def test_an_error_keeps_what_it_is_given() -> None:

@@ -15,8 +15,8 @@ OTHER = {"openai": "anthropic", "anthropic": "openai"}
 DEFAULTS = """
 [defaults.budget]
 connect_s = 0.5
-first_token_s = 0.5
-idle_s = 0.4
+first_token_s = 1.0
+idle_s = 0.8
 total_s = 20
 retries = 1
 retry_after_max_s = 0.2

@@ -21,7 +21,7 @@ SLOWLY = "A word at times."
 
 FEW_S = 0.08
 WAIT_S = 0.4
-LATE_S = 0.9
+LATE_S = 1.6
 SLOW_S = 0.25
 """Scaled times: a Retry-After that is waited for, one of a patient route, a late first word, a gap between words."""
 
@@ -89,7 +89,7 @@ def _malformed(wire: Wire) -> Answer:
     return wire.words([*words(TEXT)[:good], broken(wire), *words(TEXT)[good:]])
 
 
-FLOOD = 100_000
+FLOOD = 60_000
 """Pieces without a wait between them: more than the gateway takes in a second or two."""
 
 

@@ -14,10 +14,10 @@ from faults.table import FEW_S, SLOWLY, TEXT, said_words
 from faults.wires import WIRES
 from gateway import Gateway
 
-IN_TIME_S = 4.0
+IN_TIME_S = 8.0
 """More than any turn may take that is not made to be slow; the budgets of a turn add up to about half of it."""
 
-FIRST_TOKEN_S, IDLE_S = 0.5, 0.4
+FIRST_TOKEN_S, IDLE_S = 1.0, 0.8
 SLACK_S = 1.0
 
 OWN, TWICE, NEXT, BOTH = (1, 0), (2, 0), (1, 1), (2, 1)

@@ -38,7 +38,7 @@ def test_heartbeats(heard: Heard) -> None:
     heard.is_whole()
     assert heard.text == TEXT
     beats = [at for at, text in heard.pieces if not text]
-    assert 2 <= len(beats) <= 4
+    assert 4 <= len(beats) <= 9
     assert max(beats) < heard.first_word_s
 
 
