@@ -14,7 +14,6 @@ from app.api.caller import CallerWatch
 from app.api.completion import fold
 from app.api.desk import desk
 from app.api.sse import ChunkEncoder, error_event
-from app.api.wakeups import wake_ups
 from app.domain.errors import (
     CallerGone,
     InvalidRequest,
@@ -65,8 +64,6 @@ class AnswerStream:
         self._turn = turn
         self._watch = watch
         self._encoder = encoder
-        self._is_open = True
-        wake_ups.opened()
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -80,9 +77,6 @@ class AnswerStream:
 
     def close(self) -> None:
         """End the turn; may be called again."""
-        if self._is_open:
-            self._is_open = False
-            wake_ups.closed()
         self._watch.stop()
         self._turn.close()
 

@@ -38,8 +38,9 @@ class LiveAttempt:
         provider: Provider,
         request: TurnRequest,
         arrivals: "SimpleQueue[LiveAttempt]",
-        first_token_s: float,
+        deadline_s: float,
     ) -> None:
+        """Begin the call; `deadline_s` is when it must have spoken, by the turn's `Patience.now_s`."""
         self.target = target
         self.error: BaseException | None = None
         self.first_speakable_at: float | None = None
@@ -47,7 +48,7 @@ class LiveAttempt:
         self.is_probe = False
         """Whether it is to find out if its target is back."""
         self.began_at = time.monotonic()
-        self.deadline = self.began_at + first_token_s
+        self.deadline_s = deadline_s
         self._request = request
         self._arrivals = arrivals
         self._call = partial(provider.stream, request, target.model)

@@ -16,6 +16,9 @@ from app.domain.errors import GlottisError, ProviderTimeout, TimeIsUp
 from app.domain.events import Event, is_speakable
 
 TICK_S = 0.1
+MOST_TICK_S = 0.15
+"""What a tick counts at most: when this process is too busy to listen, the silence is not the provider's."""
+
 IN_A_ROW = 64
 """Events that may come without a wait between them; then everybody else has a turn, the clock too. A provider that is
 faster than its caller reads would keep the process for itself."""
@@ -43,6 +46,10 @@ class Patience:
         self._error: GlottisError | None = None
         self._clock = _clock()
         self._clock.add(self)
+
+    def now_s(self) -> float:
+        """Return the time for which providers could be heard, in seconds; only differences mean something."""
+        return self._clock.now_s()
 
     @property
     def is_over(self) -> bool:
@@ -130,10 +137,13 @@ class _Clock:
 
     def __init__(self) -> None:
         self._turns: set[Patience] = set()
+        self._counted_s = 0.0
+        self._ticked_at = 0.0
         self._timer = gevent.get_hub().loop.timer(TICK_S, TICK_S)
 
     def add(self, turn: Patience) -> None:
         if not self._turns:
+            self._ticked_at = time.monotonic()
             self._timer.start(self._tick)
         self._turns.add(turn)
 
@@ -142,8 +152,13 @@ class _Clock:
         if not self._turns:
             self._timer.stop()
 
+    def now_s(self) -> float:
+        return self._counted_s + min(time.monotonic() - self._ticked_at, MOST_TICK_S)
+
     def _tick(self) -> None:
         now = time.monotonic()
+        self._counted_s += min(now - self._ticked_at, MOST_TICK_S)
+        self._ticked_at = now
         for turn in tuple(self._turns):
             turn.tick(now)
 

@@ -139,16 +139,18 @@ class Race:
 
     def _arrival(self) -> LiveAttempt | None:
         """Wait for an attempt that speaks or fails, until something else is due."""
-        moments = [attempt.deadline for attempt in self._running] + [item.at for item in self._agenda[:1]]
+        now, now_s = time.monotonic(), self._patience.now_s()
+        waits_s = [attempt.deadline_s - now_s for attempt in self._running]
+        waits_s += [item.at - now for item in self._agenda[:1]]
         arrived: LiveAttempt | None = None
         with contextlib.suppress(Empty), self._patience.waiting():
-            arrived = self._arrivals.get(timeout=max(0.0, min(moments) - time.monotonic()))
+            arrived = self._arrivals.get(timeout=max(0.0, min(waits_s)))
         return arrived
 
     def _due(self) -> Iterator[Filler | Pause]:
         """Do what is due, and yield what there is to say of it."""
-        now = time.monotonic()
-        for attempt in [attempt for attempt in self._running if attempt.deadline <= now]:
+        now, now_s = time.monotonic(), self._patience.now_s()
+        for attempt in [attempt for attempt in self._running if attempt.deadline_s <= now_s]:
             closed_quietly(attempt)
             attempt.usage = estimated_usage(self._request, 0)  # it was at work
             self._lost(attempt, "failed", ProviderTimeout(detail="no word within first_token_s"))
@@ -172,7 +174,8 @@ class Race:
             self._budget.first_token_s or provider.first_token_s(self._request, target.model) or USUAL_FIRST_TOKEN_S
         )
         is_probe = self._breaker.asked(target, self._budget)
-        attempt = LiveAttempt(target, provider, self._request, self._arrivals, first_token_s)
+        deadline_s = self._patience.now_s() + first_token_s
+        attempt = LiveAttempt(target, provider, self._request, self._arrivals, deadline_s)
         attempt.is_probe = is_probe
         self._asked_at[target].append(attempt.began_at)
         self._running.append(attempt)

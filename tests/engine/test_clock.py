@@ -3,6 +3,7 @@
 import time
 from weakref import WeakKeyDictionary
 
+import gevent
 import pytest
 from engine.rooms import ANSWER, HI, Racing, Room
 from gevent.event import Event
@@ -68,3 +69,11 @@ def test_however_a_turn_ends() -> None:
     assert is_ticking()
     turn.close(errors.CallerGone())
     assert not is_ticking()
+
+
+def test_a_process_that_is_too_busy_to_listen_hears_no_silence() -> None:
+    """While the loop stands still no provider can be heard, so that time does not count against one."""
+    provider = ScriptedProvider(lambda: gevent.sleep(0.2), *ANSWER)
+    racing = Racing(provider, first_token_s=0.5)
+    gevent.spawn_later(0.05, time.sleep, 0.8)  # nothing else runs
+    assert racing.to_its_end().target.provider == provider.name
