@@ -203,8 +203,7 @@ class Race:
             # Who is at work already may still speak; nobody else is asked.
             self._refusal = error
             self._left.clear()
-            self._agenda = [item for item in self._agenda if item.action != "ask"]
-            heapq.heapify(self._agenda)
+            self._unplan("ask")
         delay_s = self._delay_s(attempt.target, error) if policy is Next.AGAIN and not self._refusal else None
         if delay_s is not None:
             self._plan("ask", delay_s, attempt.target)
@@ -231,9 +230,12 @@ class Race:
     def _plan(self, action: str, after_s: float, what: Target | LiveAttempt | None = None) -> None:
         heapq.heappush(self._agenda, _Item(time.monotonic() + after_s, next(self._numbers), action, what))
 
+    def _unplan(self, action: str) -> None:
+        self._agenda = [item for item in self._agenda if item.action != action]
+        heapq.heapify(self._agenda)
+
     def _plan_pause(self) -> None:
         """Begin to count the silence anew: the headers are out, and whatever keeps the connection open is as well."""
-        self._agenda = [item for item in self._agenda if item.action != "pause"]
-        heapq.heapify(self._agenda)
+        self._unplan("pause")
         if self._budget.heartbeat_s:
             self._plan("pause", self._budget.heartbeat_s)

@@ -5,6 +5,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from providers.anthropic.cases.case import (
+    JSON,
+    OBJECT,
+    call,
+    given_back,
+    result,
+    said,
+    text,
+    tool,
+    turns,
+    used,
+    user,
+)
 from upstreams.anthropic_messages import check_messages
 from upstreams.anthropic_rules import check_parameters
 
@@ -17,54 +30,6 @@ from app.providers.anthropic.names import fitting
 from app.providers.anthropic.translate import CACHED, DEFAULT_MAX_TOKENS, to_body
 
 VERSION = "2026-10-21"
-JSON = dict[str, Any]
-OBJECT = {"type": "object", "properties": {}}
-
-
-def user(*content: Any) -> JSON:
-    """Make a user message: one string, or parts."""
-    return {"role": "user", "content": content[0] if len(content) == 1 else list(content)}
-
-
-def said(content: Any, *calls: JSON) -> JSON:
-    """Make an assistant message."""
-    return {"role": "assistant", "content": content, **({"tool_calls": list(calls)} if calls else {})}
-
-
-def call(call_id: str, name: str = "f", arguments: str = "{}") -> JSON:
-    """Make a tool call."""
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-def result(call_id: str, content: Any = "Done") -> JSON:
-    """Make a tool's result."""
-    return {"role": "tool", "tool_call_id": call_id, "content": content}
-
-
-def tool(name: str = "f", **fields: Any) -> JSON:
-    """Make a tool."""
-    return {"type": "function", "function": {"name": name, **fields}}
-
-
-def text(words: str) -> JSON:
-    """Make a block of text."""
-    return {"type": "text", "text": words}
-
-
-def used(call_id: str, name: str = "f", **arguments: Any) -> JSON:
-    """Make a tool_use block."""
-    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
-
-
-def given_back(call_id: str, content: Any = "Done") -> JSON:
-    """Make a tool_result block."""
-    return {"type": "tool_result", "tool_use_id": call_id, "content": content}
-
-
-def turns(*contents: list[JSON]) -> JSON:
-    """Expect turns that alternate, the user's first."""
-    roles = ["user", "assistant"] * len(contents)
-    return {"messages": [{"role": role, "content": content} for role, content in zip(roles, contents, strict=False)]}
 
 
 def body_of(model: str = "claude-haiku-4-5", **fields: Any) -> JSON:
