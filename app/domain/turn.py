@@ -13,6 +13,7 @@ End = Literal[
     "caller_gone",
     "provider_error",
     "provider_timeout",
+    "limit",
     "invalid_request",
     "drained",
     "internal",
@@ -60,3 +61,23 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
     apologised: bool = False
     shares: str | None = None
     """The request id of the turn whose answer this one shared. Of them all only one line has `usage`."""
+    began_at: float = 0.0
+    """When the request came, in Unix seconds."""
+    key: str | None = None
+    """The name of the caller's key, never the key; None for anonymous use."""
+    route: str | None = None
+    """The `[routes.NAME]` that the model's name found; None where no route has that name."""
+    first_byte_ms: float | None = None
+    """To the first byte of the answer's body that left: a filler, a heartbeat, or words."""
+    first_sentence_ms: float | None = None
+    """To the end of the first sentence, which is when the platform begins to speak."""
+    largest_gap_ms: float | None = None
+    """The longest silence between two speakable events."""
+    overhead_ms: float | None = None
+    """From the request's coming to the beginning of the first upstream call: what is Glottis' own."""
+    cancel_ms: float | None = None
+    """From the caller's going to the end of the last upstream call."""
+    cost_usd: float | None = None
+    """By the list prices of the models that answered; None where a price is not known."""
+    cache: Literal["hit", "miss"] | None = None
+    """Whether the answer cache had it; None where it was not asked."""

@@ -23,7 +23,8 @@ from app.domain.turn import Attempt, End, Outcome, TurnRecord
 from app.engine.policy import Next, policy_of
 from app.engine.race import BACK_OFF_S
 from app.schemas.params import PARAMS
-from app.settings import Settings, _ConfigSchema
+from app.settings import Settings
+from app.settings.schema import ConfigSchema
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "settings.md"
@@ -73,17 +74,20 @@ def rows(page: Path, heading: str) -> dict[str, list[str]]:
 
 
 def variables() -> set[str]:
-    """Return the names of the variables that app/settings.py reads by `env.<type>(NAME, ...)`."""
-    calls = [node for node in ast.walk(ast.parse((ROOT / "app/settings.py").read_text())) if isinstance(node, ast.Call)]
-    return {
-        call.args[0].value
-        for call in calls
-        if isinstance(call.func, ast.Attribute)
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id == "env"
-        and call.args
-        and isinstance(call.args[0], ast.Constant)
-    }
+    """Return the names of the variables that app/settings reads by `env.<type>(NAME, ...)` or `read_it(env, NAME)`."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "app/settings").glob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {name for call in calls for name in _variable_of(call)}
+
+
+def _variable_of(call: ast.Call) -> list[str]:
+    is_method = isinstance(call.func, ast.Attribute) and _is_env(call.func.value)
+    names = call.args[:1] if is_method else call.args[1:2] if call.args and _is_env(call.args[0]) else []
+    return [name.value for name in names if isinstance(name, ast.Constant)]
+
+
+def _is_env(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "env"
 
 
 def keys(schema: Schema, path: str = "") -> Iterator[str]:
@@ -168,13 +172,13 @@ def test_the_variables_read_elsewhere_are_read_there() -> None:
 
 def test_every_toml_key_is_in_the_reference() -> None:
     """docs/settings.md has a row for each key of glottis.toml, and for nothing else."""
-    assert set(rows(*SECTIONS[3])) == gathered(keys(_ConfigSchema())) | ALIASES
+    assert set(rows(*SECTIONS[3])) == gathered(keys(ConfigSchema())) | ALIASES
 
 
 def test_a_route_budget_has_the_keys_of_the_defaults() -> None:
     """The one row for a route's budget says the truth: any key of the defaults' budget, and no other."""
     both = [
-        {key.removeprefix(prefix) for key in keys(_ConfigSchema()) if key.startswith(prefix)}
+        {key.removeprefix(prefix) for key in keys(ConfigSchema()) if key.startswith(prefix)}
         for prefix in ("defaults.budget.", ROUTE_BUDGET)
     ]
     assert both == [set(Budget.__struct_fields__)] * 2
@@ -186,7 +190,7 @@ def test_every_toml_key_is_in_the_readme() -> None:
     parameters = set(re.findall(r"`(\w+)`", " ".join(table.pop("routes.NAME.PARAMETER"))))
     assert parameters == PARAMS
     parameter_keys = {f"routes.NAME.{name}" for name in PARAMS}
-    assert set(table) == (gathered(keys(_ConfigSchema())) | ALIASES) - parameter_keys
+    assert set(table) == (gathered(keys(ConfigSchema())) | ALIASES) - parameter_keys
 
 
 def budget_defaults(budget: Budget) -> dict[str, str]:
@@ -247,7 +251,7 @@ def test_the_example_configuration_is_valid_and_complete(load: Callable[[str], S
     tables += [(f"{table}.NAME", entry) for table in ("providers", "routes") for entry in config[table].values()]
     tables += [(f"{path}.budget", entry.pop("budget")) for path, entry in tables if "budget" in entry]
     present = {f"{path}.{key}" for path, entry in tables for key in entry}
-    assert gathered(present) == gathered(keys(_ConfigSchema())) | ALIASES
+    assert gathered(present) == gathered(keys(ConfigSchema())) | ALIASES
 
 
 def test_every_key_of_the_example_has_a_comment() -> None:

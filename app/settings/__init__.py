@@ -1,0 +1,72 @@
+"""All settings, from the environment and glottis.toml, as one frozen value; bad ones are reported together, at boot."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from dotenv import load_dotenv
+from environs import Env, EnvValidationError
+from msgspec import Struct
+
+from app.domain.config import Budget, Route, Vendor
+from app.settings import environment, file
+
+
+class SettingsError(Exception):
+    """The server cannot start; each line says what to change and where."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        self.reasons = reasons
+        super().__init__("Glottis cannot start:\n" + "\n".join(f"  - {reason}" for reason in reasons))
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set; docs/settings.md explains each."""
+
+    api_keys: Mapping[str, str]
+    allow_anonymous: bool
+    openai_api_key: str | None
+    openai_base_url: str | None
+    anthropic_api_key: str | None
+    anthropic_base_url: str | None
+    max_body_bytes: int
+    max_tokens_limit: int | None
+    conversation_id_fields: list[str]
+    local_port: int
+    log_level: str
+    default_provider: str | None
+    budget: Budget
+    vendors: Mapping[str, Vendor]
+    routes: Mapping[str, Route]
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment, `.env` under it, and glottis.toml; raises SettingsError with all that is wrong."""
+        env = Env(eager=False)
+        dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
+        if Path(dotenv).is_file():
+            load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
+        values = environment.read(env)
+        config_path = env.str("GLOTTIS_CONFIG", "")
+        wrong_in_file: list[str] = []
+        config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
+        wrong = _wrong_in(env)
+        if not (values["api_keys"] or values["allow_anonymous"] or "API_KEYS" in wrong):
+            wrong["API_KEYS"] = (
+                "not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
+                "or set ALLOW_ANONYMOUS=true to let anybody in who can reach the server."
+            )
+        if wrong or wrong_in_file:
+            raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()] + wrong_in_file)
+        return cls(**values, **config)
+
+
+def _wrong_in(env: Env) -> dict[str, str]:
+    """Return the variables that have a bad value, each with the reason; nothing more is read after this."""
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        messages = cast("dict[str, list[str]]", error.error_messages)
+        return {name: " ".join(texts) for name, texts in messages.items()}
+    return {}
