@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Set
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, models, openapi
+from app.api import auth, chat, errors, health, hooks, models, openapi, turns
 from app.domain.config import Vendor
-from app.domain.ports import Provider
+from app.domain.ports import Observer, Provider
 from app.engine.catalogue import Catalogue
 from app.engine.routing import Router
 from app.engine.turn import Desk
@@ -15,7 +16,11 @@ from app.providers.local.adapter import LocalProvider
 from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
+from app.settings.records import Recording
 from app.telemetry import logs
+
+if TYPE_CHECKING:
+    from app.stores.records.records import Records
 
 
 def create_app(settings: Settings) -> Flask:
@@ -43,13 +48,20 @@ def create_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
+        RECORDS_KEY=settings.recording.keys,
     )
-    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
+    records = _records(settings.recording) if settings.recording.is_on else None
+    observers: list[Observer] = [logs.TurnLog()]
+    if records is not None:
+        observers.append(records)
+    app.extensions["glottis.desk"] = Desk(router, providers, observers)
+    app.extensions["glottis.records"] = records
+    app.extensions["glottis.residents"] = [] if records is None else [records]
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
     auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
-    for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
+    for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint, turns.blueprint):
         app.register_blueprint(blueprint)
     return app
 
@@ -72,6 +84,18 @@ def _providers(settings: Settings) -> dict[str, Provider]:
 def _first_configured(settings: Settings, configured: Set[str]) -> str | None:
     """Return the provider for names that nothing else matches; the embedded model only where there is no other."""
     return next((name for name in ("openai", "anthropic", *settings.vendors, "local") if name in configured), None)
+
+
+def _records(recording: Recording) -> "Records":
+    from app.stores.records.records import open_records  # with SQLAlchemy, for those alone who record turns
+    from app.stores.records.schema import SchemaError
+
+    try:
+        return open_records(
+            recording.database_url, recording.path, queue=recording.queue, kept_days=recording.kept_days
+        )
+    except SchemaError as error:
+        raise SettingsError([f"RECORDS_PATH: {recording.path} cannot be used: {error}"]) from error
 
 
 def _local(settings: Settings) -> Provider:

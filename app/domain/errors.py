@@ -25,6 +25,7 @@
     │   │   └── ContentNotTaken        400     invalid_request_error   content_not_supported
     │   └── FunctionFailed             502     server_error            function_failed
     ├── ServerStopping                 503     server_error            server_stopping
+    ├── RecordsUnavailable             503     server_error            records_unavailable
     └── InternalError                  500     server_error            internal_error
 
     CallerGone                         not a failure: the caller hung up or barged in, and the turn ends there
@@ -110,6 +111,14 @@ class ServerStopping(GlottisError):
     status = 503
     default_code = "server_stopping"
     default_message = "The server is restarting. Please try again."
+
+
+class RecordsUnavailable(GlottisError):
+    """The record of turns cannot be read now, because its database does not answer; `detail` says why."""
+
+    status = 503
+    default_code = "records_unavailable"
+    default_message = "The record of turns cannot be read just now. Please try again."
 
 
 class RequestError(GlottisError):

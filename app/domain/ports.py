@@ -6,8 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from app.domain.events import Events
-from app.domain.request import TurnRequest
-from app.domain.turn import TurnRecord
+from app.domain.request import JSON, TurnRequest
+from app.domain.turn import End, TurnRecord
 
 
 class Model(Struct, frozen=True):
@@ -60,4 +60,46 @@ class Observer(Protocol):
 
     def turn_ended(self, record: TurnRecord) -> None:
         """Take note of a turn; must neither block nor raise."""
+        ...
+
+
+class Resident(Protocol):
+    """What lives in a worker beside the turns, from after the fork until the worker ends."""
+
+    def start(self) -> None:
+        """Begin; must not block."""
+        ...
+
+    def stop(self) -> None:
+        """End within a second, and keep what is to be kept."""
+        ...
+
+
+class TurnQuery(Struct, frozen=True, kw_only=True):
+    """Which turns of the record are asked for, the newest first; None asks for all."""
+
+    conversation: str | None = None
+    request_id: str | None = None
+    since: float | None = None
+    """Unix seconds: that began then or later."""
+    until: float | None = None
+    """Unix seconds: that began earlier."""
+    end: End | None = None
+    limit: int = 20
+    after: str | None = None
+    """The id of a turn: those that began before it."""
+
+
+class TurnPage(Struct, frozen=True):
+    """A part of what a query found, and whether there is more."""
+
+    turns: list[JSON]
+    has_more: bool
+
+
+class TurnArchive(Protocol):
+    """Where turns are on record."""
+
+    def find(self, query: TurnQuery) -> TurnPage:
+        """Return the turns that a query asks for; raises RecordsUnavailable."""
         ...

@@ -10,7 +10,8 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file
+from app.settings import environment, file, records
+from app.settings.records import Recording
 
 
 class SettingsError(Exception):
@@ -39,15 +40,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
+    recording: Recording
 
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment, `.env` under it, and glottis.toml; raises SettingsError with all that is wrong."""
-        env = Env(eager=False)
-        dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
-        if Path(dotenv).is_file():
-            load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
+        env = _environment()
         values = environment.read(env)
+        recording = records.read(env)
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
@@ -57,9 +57,28 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
                 "or set ALLOW_ANONYMOUS=true to let anybody in who can reach the server."
             )
+        if not wrong and set(recording.keys) & set(values["api_keys"].values()):
+            wrong["RECORDS_KEY"] = "is one of API_KEYS: callers could read about each other's turns. Set another."
         if wrong or wrong_in_file:
             raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()] + wrong_in_file)
-        return cls(**values, **config)
+        return cls(**values, **config, recording=recording)
+
+
+def load_recording() -> Recording:
+    """Read what is set of the record of turns alone; raises SettingsError."""
+    env = _environment()
+    recording = records.read(env)
+    if wrong := _wrong_in(env):
+        raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()])
+    return recording
+
+
+def _environment() -> Env:
+    """Return the environment, with `.env` under it."""
+    dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
+    if Path(dotenv).is_file():
+        load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
+    return Env(eager=False)
 
 
 def _wrong_in(env: Env) -> dict[str, str]:
