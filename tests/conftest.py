@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from gateway import Gateway
+from postgres import Postgres
 from upstreams import AnthropicUpstream, OpenAIUpstream
 
 LOOPBACK = ("127.", "::1", "localhost")
@@ -47,6 +48,13 @@ def vendor_upstream() -> Iterator[OpenAIUpstream]:
     """A server that speaks OpenAI's API, as a row of data."""
     with OpenAIUpstream(key="sk-vendor", strict=False) as upstream:
         yield upstream
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real Postgres, for all tests; each takes a database of its own."""
+    with Postgres() as server:
+        yield server
 
 
 CONFIG = """

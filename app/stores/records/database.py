@@ -22,7 +22,7 @@ CONNECT_S = 5
 BUSY_S = 2
 """How long SQLite waits for another process that writes."""
 
-WITHIN_S = 10.0
+WITHIN_S = 5.0
 """How long a transaction may take."""
 
 REFUSED = (exc.DataError, exc.IntegrityError)

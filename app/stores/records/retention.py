@@ -7,7 +7,7 @@ from time import time
 from typing import Any
 
 import gevent
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, Integer, bindparam, delete, func, select
 
 from app.stores.records.database import Database, Unavailable
 from app.stores.records.rows import first_id_of
@@ -25,16 +25,18 @@ PAUSE_S = 0.1
 LOCK = 0x676C6F7474697302
 """Postgres' advisory lock: whoever does not get it leaves the work to whom it was given."""
 
-_OLDEST = select(TURNS.c.id).where(TURNS.c.id < bindparam("end")).order_by(TURNS.c.id).limit(STEP)
+_STEP = bindparam("step", type_=Integer)
+_OLDEST = select(TURNS.c.id).where(TURNS.c.id < bindparam("end")).order_by(TURNS.c.id).limit(_STEP)
 _DELETE = delete(TURNS).where(TURNS.c.id.in_(_OLDEST.scalar_subquery()))
 
 
 class Retention:
     """Deletes what is too old, hour by hour."""
 
-    def __init__(self, database: Database, kept_days: int) -> None:
+    def __init__(self, database: Database, kept_days: int, step: int = STEP) -> None:
         self._database = database
         self._kept_s = timedelta(days=kept_days).total_seconds()
+        self._step = step
         self._greenlet: Any = None
 
     def start(self) -> None:
@@ -48,12 +50,12 @@ class Retention:
 
     def purge(self) -> int:
         """Delete what is too old, and return how many rows that were; raises Unavailable."""
-        deleted, last = 0, STEP
+        deleted, last = 0, self._step
         end = first_id_of(time() - self._kept_s)
-        while last == STEP:
-            last = self._database.run(partial(self._step, end))
+        while last == self._step:
+            last = self._database.run(partial(self._delete, end))
             deleted += last
-            gevent.sleep(PAUSE_S if last == STEP else 0)
+            gevent.sleep(PAUSE_S)
         return deleted
 
     def _run(self) -> None:
@@ -67,7 +69,7 @@ class Retention:
                     LOGGER.info("records_purged", extra={"fields": {"rows": deleted}})
             gevent.sleep(EVERY_S)
 
-    def _step(self, end: str, connection: Connection) -> int:
+    def _delete(self, end: str, connection: Connection) -> int:
         if self._database.is_postgres and not connection.scalar(select(func.pg_try_advisory_xact_lock(LOCK))):
             return 0
-        return connection.execute(_DELETE, {"end": end}).rowcount
+        return connection.execute(_DELETE, {"end": end, "step": self._step}).rowcount
