@@ -52,7 +52,7 @@ class Database:
         try:
             with limit:
                 if self.is_postgres:
-                    return self.transact(work)
+                    return self._transact_anew(work)
                 return self._thread.apply(self.transact, (work,))  # type: ignore[no-any-return]
         except gevent.Timeout as timeout:
             if timeout is not limit:
@@ -67,6 +67,15 @@ class Database:
         """Return what `work` returns, in a transaction of its own; blocks, where nothing is patched."""
         with self.engine.begin() as connection:
             return work(connection)
+
+    def _transact_anew(self, work: Callable[[Connection], T]) -> T:
+        """Transact; again, if the connection that was there has been cut since it was last used."""
+        try:
+            return self.transact(work)
+        except exc.DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return self.transact(work)
 
     @cached_property
     def _thread(self) -> Any:
@@ -105,7 +114,6 @@ def _postgres(text: str) -> Engine:
         pool_size=1,  # the writer's; small databases have 20 connections for all servers
         max_overflow=2,
         pool_timeout=CONNECT_S,
-        pool_pre_ping=True,
         json_serializer=_encoded,
         json_deserializer=msgspec.json.decode,
     )
