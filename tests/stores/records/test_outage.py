@@ -20,7 +20,10 @@ CALLERS = 4
 SLOWEST_S = 1.5
 """Of a turn that takes some milliseconds. Whoever waited for the database would wait for 5 s, its time-out."""
 
-Freeze = Callable[[Postgres], None]
+RECOVERED_S = 20
+"""Until all is on record after an outage: at most 5 s pass between two tries."""
+
+Change = Callable[[Postgres], None]
 
 
 def recording(upstream: OpenAIUpstream, url: str, *, workers: int = 2, **env: str) -> Gateway:
@@ -29,6 +32,15 @@ def recording(upstream: OpenAIUpstream, url: str, *, workers: int = 2, **env: st
     gateway = Gateway(own | env)
     gateway._command[gateway._command.index("--workers") + 1] = str(workers)
     return gateway
+
+
+@pytest.fixture(scope="module")
+def recorded(postgres: Postgres, openai_upstream: OpenAIUpstream) -> Iterator[tuple[Gateway, str]]:
+    """Two workers, and the address where their turns go on record."""
+    url = postgres.database()
+    migrated(url, Path())
+    with recording(openai_upstream, url) as gateway:
+        yield gateway, url
 
 
 def rows(url: str) -> list[str]:
@@ -40,23 +52,24 @@ def rows(url: str) -> list[str]:
     return [row[0] for row in found]
 
 
-def wait_for_rows(url: str, names: set[str], timeout_s: float = 20.0) -> None:
-    """Wait until all of these turns are on record; each is there once, and none besides."""
-    deadline = time.monotonic() + timeout_s
-    while len(found := rows(url)) < len(names) and time.monotonic() < deadline:
+def wait_for_rows(url: str, names: set[str]) -> None:
+    """Wait until all of these turns are on record; each is there once."""
+    deadline = time.monotonic() + RECOVERED_S
+    while not names <= set(found := rows(url)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert len(found) == len(set(found))
-    assert set(found) == names
+    assert names - set(found) == set()
 
 
 class Load:
     """Callers who ask for one turn after another."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, name: str) -> None:
         self.names: set[str] = set()
         self.statuses: set[int] = set()
         self.slowest_s = 0.0
         self._gateway = gateway
+        self._name = name
         self._is_over = False
 
     def wait_for(self, count: int) -> None:
@@ -82,7 +95,7 @@ class Load:
         count = 0
         while not self._is_over:
             count += 1
-            name = f"req-{caller}-{count}"
+            name = f"{self._name}-{caller}-{count}"
             began = time.monotonic()
             reply = chat(self._gateway, "gpt-4.1", stream=True, headers={"X-Request-Id": name})
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
@@ -90,59 +103,69 @@ class Load:
             self.names.add(name)
 
 
-@pytest.mark.parametrize(
-    ("down", "reason"), [(Postgres.stop, ""), (Postgres.freeze, "no answer in time")], ids=["dead", "hanging"]
-)
-def test_a_database_that_is_down(
-    postgres: Postgres, openai_upstream: OpenAIUpstream, down: Freeze, reason: str
-) -> None:
+OUTAGES = [(Postgres.stop, Postgres.start), (Postgres.freeze, Postgres.go_on)]
+
+
+@pytest.mark.parametrize(("down", "up"), OUTAGES, ids=["dead", "hanging"])
+def test_a_database_that_is_down(postgres: Postgres, recorded: tuple[Gateway, str], down: Change, up: Change) -> None:
     """While Postgres is dead, or answers nothing, turns are as quick as ever; and afterwards all are on record."""
-    url = postgres.database()
-    migrated(url, Path())
-    with recording(openai_upstream, url) as gateway, Load(gateway).running() as load:
+    gateway, url = recorded
+    with Load(gateway, down.__name__).running() as load:
         load.wait_for(20)
+        told = len(gateway.events("records_wait", 0))
         down(postgres)
         try:
-            (line, *_) = gateway.events("records_wait", timeout_s=15)
-            assert reason in line["reason"]
+            gateway.events("records_wait", told + 1, timeout_s=20)
             load.wait_for(100)
         finally:
-            if down is Postgres.stop:
-                postgres.start()
-            else:
-                postgres.go_on()
+            up(postgres)
         load.wait_for(20)
-    with_all = load.names
     assert load.statuses == {200}
     assert load.slowest_s < SLOWEST_S
-    wait_for_rows(url, with_all)
+    wait_for_rows(url, load.names)
     assert "records_lost" not in gateway.output
+    assert ("no answer in time" in gateway.output) == (down is Postgres.freeze)
 
 
 def test_beyond_the_bound(postgres: Postgres, openai_upstream: OpenAIUpstream) -> None:
-    """Of an outage longer than the queue, as many turns as it holds are there afterwards; the others are counted."""
+    """Of an outage longer than the queue, as many turns as it holds are there afterwards; the others are counted.
+
+    And while Postgres hangs, a server that is stopped does not wait for it, and tells what is lost.
+    """
     url = postgres.database()
     migrated(url, Path())
+    names = [f"req-{number}" for number in range(260)]
     with recording(openai_upstream, url, workers=1, RECORDS_QUEUE="200") as gateway:
         postgres.stop()
-        names = [f"req-{number}" for number in range(260)]
         try:
             for name in names:
                 assert chat(gateway, "gpt-4.1", headers={"X-Request-Id": name}).status == 200
-            (lost,) = gateway.events("records_lost")
-            assert (lost["level"], lost["reason"]) == ("error", "the queue is full")
+            (full,) = gateway.events("records_lost")
+            assert (full["level"], full["reason"]) == ("error", "the queue is full")
         finally:
             postgres.start()
-        (back,) = gateway.events("records_written", timeout_s=20)
+        (back,) = gateway.events("records_written", timeout_s=RECOVERED_S)
         assert back["lost"] == 60
         found = rows(url)
         assert len(found) == len(set(found)) == 200
         assert set(names[-100:]) < set(found) < set(names)
-        assert len(gateway.events("records_lost")) == len(gateway.events("records_wait")) == 1
+        assert len(gateway.events("records_lost")) == 1
+        postgres.freeze()
+        try:
+            chat(gateway, "gpt-4.1")
+            gateway.process.send_signal(signal.SIGTERM)
+            gateway.process.wait(15)
+        finally:
+            postgres.go_on()
+        stopped = gateway.events("records_lost", 2)[1]
+        assert (stopped["reason"], stopped["lost"]) == ("the server has stopped", 1)
 
 
 def test_a_database_that_is_not_migrated(postgres: Postgres, openai_upstream: OpenAIUpstream) -> None:
-    """A server whose database has no table says what to run, and what it kept is there when that was run."""
+    """A server whose database has no table says what to run, and what it kept is there when that was run.
+
+    And a server that is stopped writes what waits before it ends.
+    """
     url = postgres.database()
     with recording(openai_upstream, url, RECORDS_KEPT_DAYS="0") as gateway:
         assert chat(gateway, "gpt-4.1", headers={"X-Request-Id": "req-early"}).status == 200
@@ -150,44 +173,9 @@ def test_a_database_that_is_not_migrated(postgres: Postgres, openai_upstream: Op
         assert line["reason"] == "the database is not migrated: run python -m app.cli.migrate"
         migrated(url, Path())
         wait_for_rows(url, {"req-early"})
-
-
-def test_a_server_that_is_stopped_writes_what_waits(postgres: Postgres, openai_upstream: OpenAIUpstream) -> None:
-    """At SIGTERM what is in the queue is written before the worker ends."""
-    url = postgres.database()
-    migrated(url, Path())
-    with recording(openai_upstream, url) as gateway:
-        names = {f"req-{number}" for number in range(10)}
-        for name in names:
+        late = {f"req-{number}" for number in range(10)}
+        for name in late:
             chat(gateway, "gpt-4.1", headers={"X-Request-Id": name})
         gateway.process.send_signal(signal.SIGTERM)
         gateway.process.wait(15)
-    assert set(rows(url)) == names
-
-
-def test_a_server_that_is_stopped_does_not_wait_for_its_database(
-    postgres: Postgres, openai_upstream: OpenAIUpstream
-) -> None:
-    """While Postgres hangs, a server that is stopped ends in its time all the same, and tells what it lost."""
-    url = postgres.database()
-    migrated(url, Path())
-    with recording(openai_upstream, url, workers=1) as gateway:
-        chat(gateway, "gpt-4.1")
-        wait_for_count(url, 1)
-        postgres.freeze()
-        try:
-            chat(gateway, "gpt-4.1")
-            gateway.process.send_signal(signal.SIGTERM)
-            gateway.process.wait(10)
-        finally:
-            postgres.go_on()
-        (lost,) = gateway.events("records_lost")
-        assert (lost["reason"], lost["lost"]) == ("the server has stopped", 1)
-
-
-def wait_for_count(url: str, count: int) -> None:
-    """Wait until so many turns are on record."""
-    deadline = time.monotonic() + 10
-    while len(rows(url)) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert set(rows(url)) == {"req-early", *late}
