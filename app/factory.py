@@ -16,6 +16,7 @@ from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.telemetry import logs
+from app.telemetry.prices import PriceList
 
 
 def create_app(settings: Settings) -> Flask:
@@ -44,22 +45,30 @@ def create_app(settings: Settings) -> Flask:
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
     )
-    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
+    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()], _prices(settings).cost_usd)
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
-    auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
+    auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
     return app
 
 
-def _providers(settings: Settings) -> dict[str, Provider]:
-    vendors: dict[str, Vendor] = {
+def _vendors(settings: Settings) -> dict[str, Vendor]:
+    return {
         "openai": Vendor("openai", settings.openai_base_url, "OPENAI_API_KEY", settings.openai_api_key),
         "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
         **settings.vendors,
     }
+
+
+def _prices(settings: Settings) -> PriceList:
+    return PriceList({name: vendor.base_url for name, vendor in _vendors(settings).items()})
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    vendors = _vendors(settings)
     targets = [target for route in settings.routes.values() for target in route.targets]
     functions = {target.model for target in targets if target.provider == "function"}
     providers = build(vendors, functions)
