@@ -18,6 +18,7 @@ from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.settings.records import Recording
 from app.telemetry import logs
+from app.telemetry.prices import PriceList
 
 if TYPE_CHECKING:
     from app.stores.records.records import Records
@@ -54,24 +55,32 @@ def create_app(settings: Settings) -> Flask:
     observers: list[Observer] = [logs.TurnLog()]
     if records is not None:
         observers.append(records)
-    app.extensions["glottis.desk"] = Desk(router, providers, observers)
+    app.extensions["glottis.desk"] = Desk(router, providers, observers, _prices(settings).cost_usd)
     app.extensions["glottis.records"] = records
     app.extensions["glottis.residents"] = [] if records is None else [records]
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
-    auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
+    auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint, turns.blueprint):
         app.register_blueprint(blueprint)
     return app
 
 
-def _providers(settings: Settings) -> dict[str, Provider]:
-    vendors: dict[str, Vendor] = {
+def _vendors(settings: Settings) -> dict[str, Vendor]:
+    return {
         "openai": Vendor("openai", settings.openai_base_url, "OPENAI_API_KEY", settings.openai_api_key),
         "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
         **settings.vendors,
     }
+
+
+def _prices(settings: Settings) -> PriceList:
+    return PriceList({name: vendor.base_url for name, vendor in _vendors(settings).items()})
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    vendors = _vendors(settings)
     targets = [target for route in settings.routes.values() for target in route.targets]
     functions = {target.model for target in targets if target.provider == "function"}
     providers = build(vendors, functions)

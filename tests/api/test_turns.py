@@ -16,6 +16,14 @@ from app.domain.turn import TurnRecord
 
 RECORDS_KEY = "keeper-key-0123456789"
 SAID = "words-of-the-caller"
+CONFIG = """
+[defaults.budget]
+retries = 0
+
+[providers.down]
+kind = "openai"
+base_url = "http://127.0.0.1:9/v1"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +42,7 @@ def recording(openai_upstream: OpenAIUpstream, folder: Path) -> Iterator[Gateway
         "RECORDS_PATH": str(folder / "turns.db"),
         "RECORDS_KEY": f"{RECORDS_KEY},older-key-0123456789",
     }
-    gateway = Gateway(env)
+    gateway = Gateway(env, config=CONFIG, folder=folder)
     gateway._command[gateway._command.index("--workers") + 1] = "2"
     with gateway:
         yield gateway
@@ -48,7 +56,7 @@ def recorded(recording: Gateway) -> list[str]:
         headers = {"X-Request-Id": name, "X-Conversation-Id": f"conv-{number % 2}"}
         messages = [{"role": "user", "content": SAID}]
         chat(recording, "gpt-4.1", stream=number % 3 == 0, headers=headers, messages=messages)
-    chat(recording, "unknown/model", headers={"X-Request-Id": "req-failed", "X-Conversation-Id": "conv-0"})
+    chat(recording, "down/any", headers={"X-Request-Id": "req-failed", "X-Conversation-Id": "conv-0"})
     deadline = time.monotonic() + 10
     while len(listed(recording)["data"]) < 7:
         assert time.monotonic() < deadline
