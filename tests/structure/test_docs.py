@@ -215,6 +215,10 @@ def test_defaults_are_the_real_ones(page: Path, heading: str, load: Callable[[st
         "CONVERSATION_ID_FIELDS": f"`{','.join(settings.conversation_id_fields)}`",
         "LOG_LEVEL": f"`{settings.log_level}`",
         "LOCAL_PORT": f"`{settings.local_port}`",
+        "RECORD_TURNS": f"`{json.dumps(settings.recording.is_on)}`; `true` with `DATABASE_URL`",
+        "RECORDS_PATH": f"`{settings.recording.path}`",
+        "RECORDS_QUEUE": f"`{settings.recording.queue}`",
+        "RECORDS_KEPT_DAYS": f"`{settings.recording.kept_days}`",
         "HEARTBEAT_S": f"`{settings.budget.heartbeat_s}`",
         **{f"defaults.budget.{name}": default for name, default in budget_defaults(settings.budget).items()},
         **{

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from api.client import chat
+from api.client import chat, request
 from gateway import Gateway
 from postgres import Postgres
 from upstreams import OpenAIUpstream
@@ -17,6 +17,7 @@ from upstreams import OpenAIUpstream
 from app.stores.records.schema import migrated
 
 CALLERS = 4
+RECORDS_KEY = "keeper-key-0123456789"
 SLOWEST_S = 1.5
 """Of a turn that takes some milliseconds. Whoever waited for the database would wait for 5 s, its time-out."""
 
@@ -39,7 +40,7 @@ def recorded(postgres: Postgres, openai_upstream: OpenAIUpstream) -> Iterator[tu
     """Two workers, and the address where their turns go on record."""
     url = postgres.database()
     migrated(url, Path())
-    with recording(openai_upstream, url) as gateway:
+    with recording(openai_upstream, url, RECORDS_KEY=RECORDS_KEY) as gateway:
         yield gateway, url
 
 
@@ -108,7 +109,10 @@ OUTAGES = [(Postgres.stop, Postgres.start), (Postgres.freeze, Postgres.go_on)]
 
 @pytest.mark.parametrize(("down", "up"), OUTAGES, ids=["dead", "hanging"])
 def test_a_database_that_is_down(postgres: Postgres, recorded: tuple[Gateway, str], down: Change, up: Change) -> None:
-    """While Postgres is dead, or answers nothing, turns are as quick as ever; and afterwards all are on record."""
+    """While Postgres is dead, or answers nothing, turns are as quick as ever; and afterwards all are on record.
+
+    Who reads the record meanwhile is told so.
+    """
     gateway, url = recorded
     with Load(gateway, down.__name__).running() as load:
         load.wait_for(20)
@@ -116,6 +120,8 @@ def test_a_database_that_is_down(postgres: Postgres, recorded: tuple[Gateway, st
         down(postgres)
         try:
             gateway.events("records_wait", told + 1, timeout_s=20)
+            reply = request(gateway, "GET", "/v1/turns", headers={"X-API-Key": RECORDS_KEY})
+            assert (reply.status, reply.json["error"]["code"]) == (503, "records_unavailable")
             load.wait_for(100)
         finally:
             up(postgres)
