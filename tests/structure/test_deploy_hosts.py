@@ -251,6 +251,12 @@ def test_lambda_ends_in_time() -> None:
     assert int(env["SHUTDOWN_S"]) <= LAMBDA_S
 
 
+def test_lambda_may_stand_still() -> None:
+    """Lambda freezes the server between requests; gunicorn does not take that for a worker that hangs."""
+    env = Dockerfile(DEPLOY / "lambda" / "Dockerfile").env("streaming")
+    assert "--timeout 0" in env["GUNICORN_CMD_ARGS"]
+
+
 RAILWAY = {
     "build": {"builder": str, "dockerfilePath": str},
     "deploy": {
