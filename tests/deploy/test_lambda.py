@@ -126,11 +126,14 @@ def test_a_request_without_a_body_is_refused(function: Function) -> None:
 
 ECHO = """
 import json
+from gevent import monkey
+
+PATCHED = monkey.is_module_patched("ssl")
 
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "application/json"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
     names = ("PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_COOKIE", "wsgi.url_scheme")
-    return [json.dumps({name: environ.get(name) for name in names}).encode()]
+    return [json.dumps({"patched": PATCHED} | {name: environ.get(name) for name in names}).encode()]
 """
 
 ANSWER = """
@@ -155,6 +158,7 @@ def test_what_a_wsgi_application_sees(home: Home, tmp_path: Path) -> None:
     assert done.stderr == ""
     answers = json.loads(done.stdout)
     seen = {name: json.loads(answer["body"]) for name, answer in answers.items()}
+    assert all(one["patched"] for one in seen.values()), "gevent patched after the application was loaded"
     assert {one["PATH_INFO"] for one in seen.values()} == {"/v1/chat/completions"}
     assert {one["REMOTE_ADDR"] for one in seen.values()} == {"198.51.100.7"}
     assert {one["wsgi.url_scheme"] for one in seen.values()} == {"https"}
