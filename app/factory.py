@@ -21,7 +21,7 @@ from app.telemetry.prices import PriceList
 
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application for these settings."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log.level, settings.log.format)
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
     named = settings.default_provider
@@ -38,6 +38,9 @@ def create_app(settings: Settings) -> Flask:
         routes=sorted(settings.routes),
         anonymous=not settings.api_keys,
     )
+    if settings.log.content:
+        logs.log(logging.WARNING, "content_is_logged", setting="LOG_CONTENT")
+    listeners = [logs.ContentLog()] if settings.log.content else []
 
     app = Flask("glottis", static_folder=None)
     app.config.update(
@@ -45,7 +48,7 @@ def create_app(settings: Settings) -> Flask:
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
     )
-    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()], _prices(settings).cost_usd)
+    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()], _prices(settings).cost_usd, listeners)
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
     auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)

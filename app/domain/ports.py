@@ -1,11 +1,11 @@
 """Ports: what the engine asks of the world, as protocols."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from app.domain.events import Events, Usage
+from app.domain.events import Events, ToolCall, Usage
 from app.domain.request import TurnRequest
 from app.domain.turn import TurnRecord
 
@@ -60,6 +60,14 @@ class Caller(Protocol):
 
     def hang_up(self) -> None:
         """Close the connection of a caller who takes nothing any more."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears what was said in every turn; there is one only where an operator asks for it by name."""
+
+    def turn_said(self, request: TurnRequest, answer: str, tool_calls: Sequence[ToolCall]) -> None:
+        """Take note of what a turn came to, tool calls in pieces as they came; must neither block nor raise."""
         ...
 
 
