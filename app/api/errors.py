@@ -50,7 +50,8 @@ def _glottis_error(error: errors.GlottisError) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     if isinstance(error, ClientDisconnected):
-        account(errors.CallerGone())  # in the middle of the request; nobody hears the answer
+        account(errors.CallerGone())  # in the middle of the request; nobody hears this answer
+        return response_of(errors.InvalidRequest())
     status = error.code or 500
     if status >= 500:
         return _unforeseen(error)
