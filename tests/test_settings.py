@@ -121,6 +121,8 @@ def test_the_environment() -> None:
         ("MAX_TOKENS_LIMIT", "1.5"),
         ("LOCAL_PORT", "65536"),
         ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_CONTENT", "perhaps"),
         ("ALLOW_ANONYMOUS", "perhaps"),
         ("OPENAI_BASE_URL", "api.openai.com"),
         ("ANTHROPIC_BASE_URL", "ftp://example.com"),
