@@ -37,6 +37,8 @@ timeout = 60
 # event (app/api/worker.py), and the workers are gone 2 s before it.
 graceful_timeout = max(3, _whole("SHUTDOWN_S", 30) - 2)
 
+# Its own lines in the form of the others.
+logger_class = "app.telemetry.foreign.ServerLogger"
 accesslog = None
 errorlog = "-"
 loglevel = "warning"

@@ -16,11 +16,12 @@ from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.telemetry import logs
+from app.telemetry.prices import PriceList
 
 
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application for these settings."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log.level, settings.log.format)
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
     named = settings.default_provider
@@ -37,6 +38,9 @@ def create_app(settings: Settings) -> Flask:
         routes=sorted(settings.routes),
         anonymous=not settings.api_keys,
     )
+    if settings.log.content:
+        logs.log(logging.WARNING, "content_is_logged", setting="LOG_CONTENT")
+    listeners = [logs.ContentLog()] if settings.log.content else []
 
     app = Flask("glottis", static_folder=None)
     app.config.update(
@@ -44,22 +48,30 @@ def create_app(settings: Settings) -> Flask:
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
     )
-    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
+    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()], _prices(settings).cost_usd, listeners)
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
-    auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
+    auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
     return app
 
 
-def _providers(settings: Settings) -> dict[str, Provider]:
-    vendors: dict[str, Vendor] = {
+def _vendors(settings: Settings) -> dict[str, Vendor]:
+    return {
         "openai": Vendor("openai", settings.openai_base_url, "OPENAI_API_KEY", settings.openai_api_key),
         "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
         **settings.vendors,
     }
+
+
+def _prices(settings: Settings) -> PriceList:
+    return PriceList({name: vendor.base_url for name, vendor in _vendors(settings).items()})
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    vendors = _vendors(settings)
     targets = [target for route in settings.routes.values() for target in route.targets]
     functions = {target.model for target in targets if target.provider == "function"}
     providers = build(vendors, functions)
