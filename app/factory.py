@@ -5,9 +5,9 @@ from collections.abc import Set
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, models, openapi
+from app.api import auth, chat, errors, health, hooks, metrics, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Provider
+from app.domain.ports import Observer, Provider
 from app.engine.catalogue import Catalogue
 from app.engine.routing import Router
 from app.engine.turn import Desk
@@ -44,14 +44,28 @@ def create_app(settings: Settings) -> Flask:
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
     )
-    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
+    observers: list[Observer] = [logs.TurnLog()]
+    desk = app.extensions["glottis.desk"] = Desk(router, providers, observers)
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
     auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
+    if settings.metrics.on:
+        observers.append(_metrics(app, settings, desk))
     return app
+
+
+def _metrics(app: Flask, settings: Settings, desk: Desk) -> Observer:
+    from app.telemetry.metrics import Metrics
+
+    targets = {str(target) for route in settings.routes.values() for target in route.targets}
+    kept = app.extensions["glottis.metrics"] = Metrics(settings.routes, targets)
+    kept.watch("glottis_turns_in_flight", lambda: desk.open_turns)
+    kept.watch("glottis_breaker_state", desk.breaker_states)
+    metrics.init_app(app, settings.metrics)
+    return kept
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:

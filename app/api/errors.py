@@ -4,7 +4,7 @@ import logging
 import math
 
 import msgspec
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
@@ -35,6 +35,8 @@ def response_of(error: errors.GlottisError) -> Response:
 def _glottis_error(error: errors.GlottisError) -> Response:
     # A turn that failed has its own line; what failed before it became a turn is told here.
     if not error.accounted:
+        if (metrics := current_app.extensions.get("glottis.metrics")) is not None:
+            metrics.refused(error.code)
         log(
             logging.INFO,
             "request_refused",

@@ -1,0 +1,41 @@
+"""METRICS and what guards them: whether /metrics is served, to which key, and to which addresses."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from environs import Env
+from marshmallow import ValidationError
+from msgspec import Struct
+
+Network = IPv4Network | IPv6Network
+
+LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+class MetricsSettings(Struct, frozen=True, kw_only=True):
+    """Whoever asks must send `key`, if there is one, and come from one of `networks`, if they are not None."""
+
+    on: bool = False
+    key: str | None = None
+    networks: tuple[Network, ...] | None = LOOPBACK
+
+
+def read(env: Env) -> MetricsSettings:
+    """Read them; without a key and without networks only this machine may ask."""
+    key = (env.str("METRICS_KEY", "") or "").strip() or None
+    networks = tuple(_networks(env.str("METRICS_ALLOW", "", validate=_is_list_of_networks) or ""))
+    return MetricsSettings(
+        on=env.bool("METRICS", key is not None or networks != ()),
+        key=key,
+        networks=networks or (None if key else LOOPBACK),
+    )
+
+
+def _networks(text: str) -> list[Network]:
+    return [ip_network(entry.strip()) for entry in text.split(",") if entry.strip()]
+
+
+def _is_list_of_networks(text: str) -> None:
+    try:
+        _networks(text)
+    except ValueError as error:
+        raise ValidationError(f"Expected networks between commas, as 10.0.0.0/8,127.0.0.1: {error}.") from None
