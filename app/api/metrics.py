@@ -31,7 +31,7 @@ def init_app(app: Flask, settings: MetricsSettings) -> None:
 
 def _require_leave(settings: MetricsSettings) -> None:
     sent = [request.headers.get(header, "") for header in HEADERS]
-    if settings.key is not None and key_of([settings.key], sent) is None:
+    if settings.keys and key_of(settings.keys, sent) is None:
         raise InvalidKey("Missing or incorrect key. Send METRICS_KEY as 'Authorization: Bearer KEY'.")
     if settings.networks is None:
         return

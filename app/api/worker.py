@@ -70,7 +70,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         """Serve until the end."""
         if (metrics := self.wsgi.extensions.get("glottis.metrics")) is not None:
             metrics.watch("glottis_connections", lambda: self._connections)
-            gevent.spawn(metrics.keep_sampling)
+            metrics.start()
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:

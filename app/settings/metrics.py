@@ -12,26 +12,30 @@ LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/12
 
 
 class MetricsSettings(Struct, frozen=True, kw_only=True):
-    """Whoever asks must send `key`, if there is one, and come from one of `networks`, if they are not None."""
+    """Whoever asks must send one of `keys`, if there are any, and come from one of `networks`, if they are not None."""
 
     on: bool = False
-    key: str | None = None
+    keys: tuple[str, ...] = ()
     networks: tuple[Network, ...] | None = LOOPBACK
 
 
 def read(env: Env) -> MetricsSettings:
     """Read them; without a key and without networks only this machine may ask."""
-    key = (env.str("METRICS_KEY", "") or "").strip() or None
-    networks = tuple(_networks(env.str("METRICS_ALLOW", "", validate=_is_list_of_networks) or ""))
+    keys = tuple(_entries(env.str("METRICS_KEY", "")))
+    networks = tuple(_networks(env.str("METRICS_ALLOW", "", validate=_is_list_of_networks)))
     return MetricsSettings(
-        on=env.bool("METRICS", key is not None or networks != ()),
-        key=key,
-        networks=networks or (None if key else LOOPBACK),
+        on=env.bool("METRICS", bool(keys or networks)),
+        keys=keys,
+        networks=networks or (None if keys else LOOPBACK),
     )
 
 
-def _networks(text: str) -> list[Network]:
-    return [ip_network(entry.strip()) for entry in text.split(",") if entry.strip()]
+def _entries(text: str | None) -> list[str]:
+    return [entry.strip() for entry in (text or "").split(",") if entry.strip()]
+
+
+def _networks(text: str | None) -> list[Network]:
+    return [ip_network(entry) for entry in _entries(text)]
 
 
 def _is_list_of_networks(text: str) -> None:

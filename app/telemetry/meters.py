@@ -56,6 +56,9 @@ METERS = {
     "glottis_turns_in_flight": Meter("gauge", "Turns that are open."),
     "glottis_connections": Meter("gauge", "Connections of clients that are open, busy or idle."),
     "glottis_workers": Meter("gauge", "Workers that are alive."),
+    "glottis_store_up": Meter(
+        "gauge", "1: the store answers; 0: at least one worker finds it down.", ("store",), (), "livemin"
+    ),
     "glottis_breaker_state": Meter(
         "gauge", "0: asked as usual, 1: half open, 2: open. The worst of all workers.", ("target",), (), "livemax"
     ),

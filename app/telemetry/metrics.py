@@ -11,13 +11,15 @@ from typing import Any, NoReturn, get_args
 
 import gevent
 from gevent.threadpool import ThreadPool
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.domain.events import Usage
 from app.domain.turn import End, Outcome, TurnRecord
 from app.telemetry.meters import METERS, MOST_TARGETS, OTHER, TOKENS, Meter
+
+disable_created_metrics()  # a series more for each, which several workers do not have anyway
 
 SAMPLE_S = 1.0
 """A gauge is not older than this."""
@@ -64,11 +66,13 @@ class Metrics:
         """Let this gauge have its values from here."""
         self._sources[name] = source
 
-    def keep_sampling(self) -> NoReturn:
-        """Sample now, and again before anybody could ask for it: what other workers read is in this one's files."""
-        while True:
-            self.sample()
-            gevent.sleep(SAMPLE_S)
+    def start(self) -> None:
+        """Sample from now on, in a worker: what other workers tell of this one is in its files."""
+        self._sampler = gevent.spawn(self._keep_sampling)
+
+    def stop(self) -> None:
+        """Sample no more."""
+        self._sampler.kill()
 
     def sample(self) -> None:
         """Set every gauge to what it is at the moment."""
@@ -91,6 +95,11 @@ class Metrics:
         if folder is None:
             return encode(self._registry), content_type
         return self._reader.apply(encode, (MultiProcessCollector(None, folder),)), content_type  # type: ignore[no-untyped-call]
+
+    def _keep_sampling(self) -> NoReturn:
+        while True:
+            self.sample()
+            gevent.sleep(SAMPLE_S)
 
     def _set_each(self, name: str, values: Mapping[str, float]) -> None:
         bounded: dict[str, float] = dict.fromkeys(self._sampled.get(name, ()), 0.0)
