@@ -61,10 +61,10 @@ def metrics() -> Metrics:
 def samples(metrics: Metrics) -> dict[str, float]:
     """Return every sample that is not 0 by its name with its labels, buckets left out."""
     families = parse(metrics.exposition("")[0].decode())
+    samples = [sample for family in families for sample in family.samples]
     return {
-        f"{sample.name}{{{','.join(sample.labels[label] for label in sorted(sample.labels, reverse=True))}}}": sample.value
-        for family in families
-        for sample in family.samples
+        f"{sample.name}{{{','.join(value for _, value in sorted(sample.labels.items(), reverse=True))}}}": sample.value
+        for sample in samples
         if sample.value and not sample.name.endswith("_bucket")
     }
 
