@@ -36,7 +36,7 @@ def _glottis_error(error: errors.GlottisError) -> Response:
     # A turn that failed has its own line; what failed before it became a turn is told here.
     if not error.accounted:
         if (metrics := current_app.extensions.get("glottis.metrics")) is not None:
-            metrics.refused(error.code)
+            metrics.refused(error.name)
         log(
             logging.INFO,
             "request_refused",

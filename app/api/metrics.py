@@ -1,12 +1,16 @@
 """GET /metrics: the figures of all workers, for Prometheus. It is there only where METRICS switches it on."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, current_app, request
 
 from app.api.auth import HEADERS, key_of, public
 from app.domain.errors import AddressRefused, InvalidKey
 from app.settings.metrics import MetricsSettings
+
+if TYPE_CHECKING:
+    from app.telemetry.metrics import Metrics
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -23,9 +27,10 @@ def metrics() -> Response:
     return Response(body, content_type=content_type)
 
 
-def init_app(app: Flask, settings: MetricsSettings) -> None:
-    """Serve the metrics that are in `app.extensions`, to those that the settings let in."""
+def init_app(app: Flask, settings: MetricsSettings, measured: "Metrics") -> None:
+    """Serve these metrics to those that the settings let in."""
     app.config["METRICS"] = settings
+    app.extensions["glottis.metrics"] = measured
     app.register_blueprint(blueprint)
 
 

@@ -91,7 +91,7 @@ class InternalError(GlottisError):
     default_code = "internal_error"
 
 
-def unforeseen(error: Exception) -> InternalError:
+def unforeseen(error: BaseException) -> InternalError:
     """Return the InternalError for an exception that nobody foresaw.
 
     The log is told its class and place: its message may hold what a caller said, or a key.

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from app.domain.events import Events
+from app.domain.events import Events, Usage
 from app.domain.request import TurnRequest
 from app.domain.turn import TurnRecord
 
@@ -40,9 +40,17 @@ class Provider(Protocol):
         ...
 
 
+CostOf = Callable[[str, Usage], float | None]
+"""What a target, as `provider/model`, asks for so many tokens, in US dollars; None where nobody knows."""
+
+
 class Caller(Protocol):
     """Who waits for an answer, in a greenlet of their own."""
 
+    came_at: float
+    """When their request came (monotonic)."""
+    gone_at: float | None
+    """When their going ended their waiting (monotonic); None while they stay, or are detained."""
     detained: Callable[[], bool]
     """Asked when the caller has gone: while it is true, CallerGone is not raised, because others need the greenlet."""
 

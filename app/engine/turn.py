@@ -20,7 +20,7 @@ import msgspec
 
 from app.domain.errors import GlottisError, ProviderTimeout, ServerStopping
 from app.domain.events import Event, Finish
-from app.domain.ports import Caller, Observer, Provider
+from app.domain.ports import Caller, CostOf, Observer, Provider
 from app.domain.request import TurnRequest
 from app.engine.account import record_of
 from app.engine.answer import Answer, Means
@@ -37,8 +37,16 @@ SWEEP_S = 0.5
 class Desk:
     """Takes turns: holds what all of them share, and those that are open."""
 
-    def __init__(self, router: Router, providers: Mapping[str, Provider], observers: Sequence[Observer]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        providers: Mapping[str, Provider],
+        observers: Sequence[Observer],
+        cost_of: CostOf = lambda *_: None,
+    ) -> None:
         self.observers = observers
+        self.cost_of = cost_of
+        self.route_of = router.route_of
         self._has_stopped = False
         self.is_draining = False
         """Whether the server is going to stop: the open turns go on for a while."""
@@ -112,7 +120,7 @@ class Turn:
         self._shared = desk.share(request, caller) if request.conversation_id else None
         self.answer = self._shared.answer if self._shared else desk.begin(request)
         self._events = self._shared.events(caller) if self._shared else self.answer.events
-        self._is_committed = False
+        self._committed_at: float | None = None
         self._is_heard = False
         self._is_closed = False
         self._ends_at = math.inf
@@ -122,7 +130,7 @@ class Turn:
     def begin(self) -> None:
         """Wait for the first event."""
         self._first = next(self._events)
-        self._is_committed = True
+        self._committed_at = time.monotonic()
         # As the route completes it; the id is this caller's own.
         self.request = msgspec.structs.replace(self.answer.request, request_id=self.request.request_id)
 
@@ -185,10 +193,14 @@ class Turn:
             answer,
             error=error,
             began_at=self._began_at,
-            is_committed=self._is_committed,
+            first_byte_at=self._committed_at,
             is_heard=self._is_heard or self._shared is None,
+            is_last=is_last,
             accounts=is_over and answer.claim_costs(),
             shares=None if first_id == self.request.request_id else first_id,
+            caller=self._caller,
+            route=self._desk.route_of(self.request.model),
+            cost_of=self._desk.cost_of,
         )
         if isinstance(error, GlottisError):
             error.accounted = True
@@ -203,6 +215,8 @@ class Anybody:
 
     def __init__(self) -> None:
         self.detained: Callable[[], bool] = lambda: False
+        self.came_at = time.monotonic()
+        self.gone_at: float | None = None
 
     def release(self) -> None:
         """They do not go."""

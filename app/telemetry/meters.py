@@ -51,7 +51,7 @@ METERS = {
     "glottis_apologies_total": Meter("counter", "Turns whose caller heard the apology.", ("route",)),
     "glottis_cache_total": Meter("counter", "Turns that asked the answer cache.", ("route", "result")),
     "glottis_requests_refused_total": Meter(
-        "counter", "Requests refused before they became a turn, by the error's code.", ("code",)
+        "counter", "Requests refused before they became a turn, by the error's class.", ("error",)
     ),
     "glottis_turns_in_flight": Meter("gauge", "Turns that are open."),
     "glottis_connections": Meter("gauge", "Connections of clients that are open, busy or idle."),

@@ -96,7 +96,7 @@ def test_an_application_by_itself(make: Make) -> None:
     reply = client.get("/metrics")
     samples = [sample for family in text_string_to_metric_families(reply.text) for sample in family.samples]
     found = {(sample.name, *sample.labels.values()): sample.value for sample in samples}
-    assert found["glottis_requests_refused_total", "invalid_api_key"] == 1
+    assert found["glottis_requests_refused_total", "InvalidKey"] == 1
     assert found["glottis_workers",] == 1
     assert reply.content_type.startswith("text/plain")
 

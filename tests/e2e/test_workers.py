@@ -155,6 +155,8 @@ def turns_counted_by(pid: int, folder: Path) -> float:
 def test_a_worker_dies_among_two_thousand_streams(tmp_path: Path) -> None:
     """SIGKILL ends the streams of that worker and no others; what it counted stays, and what it had open is gone."""
     folder, port = tmp_path / "metrics", free_port()
+    folder.mkdir()
+    (folder / "counter_1.db").write_bytes(b"of a server before")
     env = {"WEB_CONCURRENCY": str(WORKERS), "METRICS": "true", "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
     with crowd("provider", WORDS, HOLD_AFTER, TICK_S) as provider:
@@ -187,6 +189,8 @@ def _storm(gateway: Gateway, provider: subprocess.Popen[str], folder: Path) -> N
     counted = BEFORE + STREAMS - len(lost) + AFTER
     assert metrics.ends() == {"completed": counted}
     assert metrics.total("glottis_turn_seconds_count") == counted
+    assert metrics.total("glottis_first_speakable_seconds_count", route="held") == STREAMS - len(lost)
+    assert metrics.total("glottis_overhead_seconds_count") == counted
     assert metrics.total("glottis_attempts_total", outcome="answered") == counted
     assert provider.stdin is not None
     provider.stdin.close()

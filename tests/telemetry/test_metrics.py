@@ -204,12 +204,12 @@ def test_a_target_that_is_well_again(metrics: Metrics) -> None:
 
 
 def test_requests_that_became_no_turn(metrics: Metrics) -> None:
-    """They are counted by their code, and those without one together."""
-    for code in ("invalid_api_key", "invalid_api_key", None):
-        metrics.refused(code)
+    """They are counted by their error."""
+    for error in ("InvalidKey", "InvalidKey", "InvalidRequest"):
+        metrics.refused(error)
     found = samples(metrics)
-    assert found["glottis_requests_refused_total{invalid_api_key}"] == 2
-    assert found["glottis_requests_refused_total{invalid_request}"] == 1
+    assert found["glottis_requests_refused_total{InvalidKey}"] == 2
+    assert found["glottis_requests_refused_total{InvalidRequest}"] == 1
 
 
 @pytest.mark.parametrize(
