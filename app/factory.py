@@ -62,6 +62,8 @@ def create_app(settings: Settings) -> Flask:
         metrics.init_app(app, settings.metrics, measured)
         measured.watch("glottis_turns_in_flight", lambda: desk.open_turns)
         measured.watch("glottis_breaker_state", desk.breaker_states)
+        if (store := app.extensions.get("glottis.store")) is not None:
+            measured.watch("glottis_store_up", lambda: {"valkey": float(store.is_up)})
     return app
 
 

@@ -7,6 +7,7 @@ that variable there is one process, and its memory.
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
 from typing import Any, NoReturn, get_args
 
 import gevent
@@ -45,7 +46,6 @@ class Metrics:
         self._attempts: dict[str, dict[Outcome, Counter]] = {}
         self._sources: dict[str, Source] = {"glottis_workers": lambda: 1}
         self._sampled: dict[str, set[str]] = {}
-        self._reader = ThreadPool(1)
 
     def turn_ended(self, record: TurnRecord) -> None:
         """Count a turn; see domain.ports.Observer."""
@@ -95,6 +95,10 @@ class Metrics:
         if folder is None:
             return encode(self._registry), content_type
         return self._reader.apply(encode, (MultiProcessCollector(None, folder),)), content_type  # type: ignore[no-untyped-call]
+
+    @cached_property
+    def _reader(self) -> ThreadPool:
+        return ThreadPool(1)  # of this process: made after the fork
 
     def _keep_sampling(self) -> NoReturn:
         while True:

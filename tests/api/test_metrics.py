@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from api.client import chat, request
 from flask import Flask
-from gateway import KEY, Gateway, clean_environment
+from gateway import KEY, ROOT, Gateway, clean_environment
 from prometheus_client.parser import text_string_to_metric_families
 from upstreams import OpenAIUpstream
 
@@ -47,6 +49,15 @@ def status(application: Flask, address: str, key: str | None = None, **headers: 
 def test_off_unless_asked_for(make: Make) -> None:
     """Nobody who has not asked for metrics has a page of them."""
     assert status(make(), HERE) == 404
+
+
+def test_what_is_off_costs_nothing() -> None:
+    """The library is loaded only where metrics are on."""
+    code = "import sys; from wsgi import app; sys.exit(7 * ('prometheus_client' in sys.modules))"
+    env = clean_environment() | {"API_KEYS": f"tester:{KEY}", "OPENAI_API_KEY": "sk-not-used"}
+    for switch, code_of_exit in (("false", 0), ("true", 7)):
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env | {"METRICS": switch}, timeout=60)
+        assert done.returncode == code_of_exit
 
 
 def test_this_machine_alone(make: Make) -> None:
