@@ -78,10 +78,6 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         if (metrics := self.wsgi.extensions.get("glottis.metrics")) is not None:
             metrics.watch("glottis_connections", lambda: self._connections)
             metrics.start()
-        super().run()
-
-    def run(self) -> None:
-        """Serve until the end."""
         StreamServer.max_accept = MOST_ACCEPTED
         super().run()
 
