@@ -80,6 +80,15 @@ class Desk:
         """Return the answer that this request shares with others that are the same."""
         return self._in_flight.join(request, caller)
 
+    @property
+    def open_turns(self) -> int:
+        """How many turns are open."""
+        return len(self._open)
+
+    def breaker_states(self) -> dict[str, int]:
+        """Return the targets that failed lately: see Breaker.states."""
+        return self._means.breaker.states()
+
     def end_open_turns(self) -> int:
         """End the turns that are still open with ServerStopping, and take no more; returns how many there were."""
         self._has_stopped = True

@@ -33,7 +33,14 @@ ERRORS = ROOT / "docs" / "errors.md"
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
 EXAMPLE = ROOT / "glottis.example.toml"
 
-ELSEWHERE = {"PORT", "WEB_CONCURRENCY", "SHUTDOWN_S", "GLOTTIS_DOTENV", "GLOTTIS_LOCAL_LOG"}
+ELSEWHERE = {
+    "PORT",
+    "WEB_CONCURRENCY",
+    "SHUTDOWN_S",
+    "PROMETHEUS_MULTIPROC_DIR",
+    "GLOTTIS_DOTENV",
+    "GLOTTIS_LOCAL_LOG",
+}
 """Variables that gunicorn.conf.py, the embedded model's process and Settings.load read by themselves."""
 
 ALIASES = {"routes.NAME.target"}
