@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, models, openapi, turns
+from app.api import auth, chat, errors, health, hooks, metrics, models, openapi, turns
 from app.domain.config import Vendor
 from app.domain.ports import Observer, Provider
 from app.engine.catalogue import Catalogue
@@ -16,17 +16,18 @@ from app.providers.local.adapter import LocalProvider
 from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
-from app.settings.records import Recording
+from app.settings.records import RecordsSettings
 from app.telemetry import logs
 from app.telemetry.prices import PriceList
 
 if TYPE_CHECKING:
     from app.stores.records.records import Records
+    from app.telemetry.metrics import Metrics
 
 
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application for these settings."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log.level, settings.log.format)
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
     named = settings.default_provider
@@ -43,19 +44,23 @@ def create_app(settings: Settings) -> Flask:
         routes=sorted(settings.routes),
         anonymous=not settings.api_keys,
     )
+    if settings.log.content:
+        logs.log(logging.WARNING, "content_is_logged", setting="LOG_CONTENT")
+    listeners = [logs.ContentLog()] if settings.log.content else []
 
     app = Flask("glottis", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
-        RECORDS_KEY=settings.recording.keys,
+        RECORDS_KEY=settings.records.keys,
     )
-    records = _records(settings.recording) if settings.recording.is_on else None
+    measured = _metrics(settings)
+    records = _records(settings.records) if settings.records.on else None
     observers: list[Observer] = [logs.TurnLog()]
-    if records is not None:
-        observers.append(records)
-    app.extensions["glottis.desk"] = Desk(router, providers, observers, _prices(settings).cost_usd)
+    observers += [each for each in (measured, records) if each is not None]
+    desk = Desk(router, providers, observers, _prices(settings).cost_usd, listeners)
+    app.extensions["glottis.desk"] = desk
     app.extensions["glottis.records"] = records
     app.extensions["glottis.residents"] = [] if records is None else [records]
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
@@ -64,7 +69,22 @@ def create_app(settings: Settings) -> Flask:
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint, turns.blueprint):
         app.register_blueprint(blueprint)
+    if measured is not None:
+        metrics.init_app(app, settings.metrics, measured)
+        measured.watch("glottis_turns_in_flight", lambda: desk.open_turns)
+        measured.watch("glottis_breaker_state", desk.breaker_states)
+        if (store := app.extensions.get("glottis.store")) is not None:
+            measured.watch("glottis_store_up", lambda: {"valkey": float(store.is_up)})
     return app
+
+
+def _metrics(settings: Settings) -> "Metrics | None":
+    if not settings.metrics.on:
+        return None
+    from app.telemetry.metrics import Metrics  # 1 MB and 20 ms, for those who ask for it
+
+    targets = {str(target) for route in settings.routes.values() for target in route.targets}
+    return Metrics(settings.routes, targets)
 
 
 def _vendors(settings: Settings) -> dict[str, Vendor]:
@@ -95,16 +115,16 @@ def _first_configured(settings: Settings, configured: Set[str]) -> str | None:
     return next((name for name in ("openai", "anthropic", *settings.vendors, "local") if name in configured), None)
 
 
-def _records(recording: Recording) -> "Records":
+def _records(settings: RecordsSettings) -> "Records":
     from app.stores.records.records import open_records  # with SQLAlchemy, for those alone who record turns
     from app.stores.records.schema import SchemaError
 
     try:
         return open_records(
-            recording.database_url, recording.path, queue=recording.queue, kept_days=recording.kept_days
+            settings.database_url, settings.path, queue=settings.queue, kept_days=settings.kept_days, log=logs.log
         )
     except SchemaError as error:
-        raise SettingsError([f"RECORDS_PATH: {recording.path} cannot be used: {error}"]) from error
+        raise SettingsError([f"RECORDS_PATH: {settings.path} cannot be used: {error}"]) from error
 
 
 def _local(settings: Settings) -> Provider:

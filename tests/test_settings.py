@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from app.domain.config import Budget, Route, Target, Vendor
 from app.settings import Settings, SettingsError
-from app.settings.records import Recording
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +44,7 @@ def test_defaults() -> None:
     assert settings.api_keys == {"agent": "key-0123456789"}
     assert settings.max_body_bytes == 4 * 1024 * 1024
     assert settings.max_tokens_limit is None
-    assert settings.log_level == "info"
+    assert settings.log.level == "info"
     assert settings.local_port == 0
     assert settings.default_provider is None
     assert settings.budget == Budget()
@@ -111,7 +109,7 @@ def test_the_environment() -> None:
     assert (settings.anthropic_api_key, settings.anthropic_base_url) == (None, None)
     assert (settings.max_body_bytes, settings.max_tokens_limit, settings.local_port) == (2048, 100, 8081)
     assert settings.conversation_id_fields == ["call_id", "UUID"]
-    assert settings.log_level == "debug"
+    assert settings.log.level == "debug"
 
 
 @pytest.mark.parametrize(
@@ -123,6 +121,8 @@ def test_the_environment() -> None:
         ("MAX_TOKENS_LIMIT", "1.5"),
         ("LOCAL_PORT", "65536"),
         ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_CONTENT", "perhaps"),
         ("ALLOW_ANONYMOUS", "perhaps"),
         ("OPENAI_BASE_URL", "api.openai.com"),
         ("ANTHROPIC_BASE_URL", "ftp://example.com"),
@@ -148,7 +148,7 @@ def test_dotenv_by_another_name() -> None:
     Path("other.env").write_text("LOG_LEVEL=error\nVENDOR_KEY=sk-v\n")
     config = '[providers.vendor]\nkind = "openai"\nbase_url = "http://localhost:9/v1"\napi_key_env = "VENDOR_KEY"\n'
     settings = load(config, GLOTTIS_DOTENV="other.env")
-    assert (settings.log_level, settings.max_tokens_limit) == ("error", None)
+    assert (settings.log.level, settings.max_tokens_limit) == ("error", None)
     assert settings.vendors["vendor"].api_key == "sk-v"
 
 
@@ -320,53 +320,4 @@ def test_settings_do_not_change() -> None:
     """What was read at boot holds for the life of the process."""
     settings: Any = load()
     with pytest.raises(AttributeError):
-        settings.log_level = "debug"
-
-
-POSTGRES = "postgres://user:hidden-word@db.example.com:5432/turns"
-
-
-def test_turns_are_not_recorded_unless_asked_for() -> None:
-    """The record is off, and nobody can read it; switched on, it is a file, kept for 30 days."""
-    off = Recording(is_on=False, database_url=None, path=Path("glottis.db"), keys=(), queue=10_000, kept_days=30)
-    assert load().recording == off
-    assert load(RECORD_TURNS="true", RECORDS_PATH="/var/turns.db", RECORDS_KEY=" a ,b,") == msgspec.structs.replace(
-        load(), recording=msgspec.structs.replace(off, is_on=True, path=Path("/var/turns.db"), keys=("a", "b"))
-    )
-
-
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_a_database_switches_the_record_on(scheme: str) -> None:
-    """Where a host provides a Postgres turns go on record there, unless that is switched off."""
-    url = POSTGRES.replace("postgres", scheme, 1)
-    recording = load(DATABASE_URL=url).recording
-    assert (recording.is_on, recording.database_url) == (True, url)
-    assert not load(DATABASE_URL=url, RECORD_TURNS="false").recording.is_on
-    assert not load(DATABASE_URL="mysql://elsewhere", RECORD_TURNS="false").recording.is_on
-
-
-@pytest.mark.parametrize(
-    "url", ["mysql://u:hidden-word@db/x", "hidden-word", "postgres:hidden-word", "postgres://u:hidden#word@db/x"]
-)
-def test_what_is_no_postgres_is_told_without_its_password(url: str) -> None:
-    """A DATABASE_URL that cannot be used stops the boot, and no part of it is printed."""
-    (reason,) = reasons(DATABASE_URL=url)
-    assert reason.startswith("DATABASE_URL: Expected postgres://")
-    assert "hidden" not in reason
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("RECORD_TURNS", "perhaps"), ("RECORDS_QUEUE", "100"), ("RECORDS_KEPT_DAYS", "-1"), ("RECORDS_KEPT_DAYS", "long")],
-)
-def test_a_bad_setting_of_the_record(name: str, text: str) -> None:
-    """A bad value is reported with its variable's name."""
-    (reason,) = reasons(**{name: text})
-    assert reason.startswith(f"{name}: ")
-
-
-def test_callers_keys_do_not_open_the_record() -> None:
-    """A key that callers have cannot be RECORDS_KEY as well."""
-    (reason,) = reasons(RECORDS_KEY="other,key-0123456789")
-    assert reason.startswith("RECORDS_KEY: is one of API_KEYS")
-    assert "0123456789" not in reason
+        settings.local_port = 1

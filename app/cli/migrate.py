@@ -6,7 +6,7 @@ For the release phase: it may run twice at once, and does nothing where nothing 
 import argparse
 import sys
 
-from app.settings import SettingsError, load_recording
+from app.settings import SettingsError, load_records
 
 
 def main() -> None:
@@ -15,16 +15,16 @@ def main() -> None:
     parser.add_argument("revision", nargs="?", help="another revision, such as 0001; `base` deletes the table")
     revision: str | None = parser.parse_args().revision
     try:
-        recording = load_recording()
+        settings = load_records()
     except SettingsError as error:
         sys.exit(str(error))
-    if not recording.is_on:
+    if not settings.on:
         _say("Turns are not recorded (RECORD_TURNS, DATABASE_URL): nothing to migrate.")
         return
     from app.stores.records.schema import SchemaError, migrated  # only now: it takes SQLAlchemy and Alembic
 
     try:
-        before, after = migrated(recording.database_url, recording.path, revision)
+        before, after = migrated(settings.database_url, settings.path, revision)
     except SchemaError as error:
         sys.exit(f"The record of turns cannot be migrated: {error}")
     if before == after:

@@ -1,11 +1,11 @@
 """Ports: what the engine asks of the world, as protocols."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from app.domain.events import Events, Usage
+from app.domain.events import Events, ToolCall, Usage
 from app.domain.request import JSON, TurnRequest
 from app.domain.turn import End, TurnRecord
 
@@ -63,11 +63,27 @@ class Caller(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """Hears what was said in every turn; there is one only where an operator asks for it by name."""
+
+    def turn_said(self, request: TurnRequest, answer: str, tool_calls: Sequence[ToolCall]) -> None:
+        """Take note of what a turn came to, tool calls in pieces as they came; must neither block nor raise."""
+        ...
+
+
 class Observer(Protocol):
     """Hears of every turn, once, when it ends."""
 
     def turn_ended(self, record: TurnRecord) -> None:
         """Take note of a turn; must neither block nor raise."""
+        ...
+
+
+class Log(Protocol):
+    """Where a room tells of itself that must not know telemetry."""
+
+    def __call__(self, level: int, event: str, **fields: object) -> None:
+        """Write one line; the level is logging's, and the fields hold neither content nor keys."""
         ...
 
 

@@ -26,13 +26,14 @@ class Tally:
     """
 
     __slots__ = (
-        "_last", "_spoke_at", "fillers", "finish", "first_sentence_at", "is_refusal", "largest_gap_s", "said",
-        "tool_calls", "usage",
+        "_last", "_spoke_at", "call_pieces", "fillers", "finish", "first_sentence_at", "is_refusal", "largest_gap_s",
+        "said", "tool_calls", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.said: list[str] = []
         self.tool_calls = 0
+        self.call_pieces: list[ToolCall] = []
         self.fillers = 0
         self.is_refusal = False
         self.finish: Finish | None = None
@@ -65,6 +66,7 @@ class Tally:
                 self._spoke_at = now
         elif isinstance(event, ToolCall):
             self.tool_calls = max(self.tool_calls, event.index + 1)
+            self.call_pieces.append(event)
             self._speak()
         elif isinstance(event, Finish):
             self.finish = event

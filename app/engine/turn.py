@@ -20,7 +20,7 @@ import msgspec
 
 from app.domain.errors import GlottisError, ProviderTimeout, ServerStopping
 from app.domain.events import Event, Finish
-from app.domain.ports import Caller, CostOf, Observer, Provider
+from app.domain.ports import Caller, CostOf, Listener, Observer, Provider
 from app.domain.request import TurnRequest
 from app.engine.account import record_of
 from app.engine.answer import Answer, Means
@@ -43,8 +43,10 @@ class Desk:
         providers: Mapping[str, Provider],
         observers: Sequence[Observer],
         cost_of: CostOf = lambda *_: None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.observers = observers
+        self.listeners = listeners
         self.cost_of = cost_of
         self.route_of = router.route_of
         self._has_stopped = False
@@ -78,6 +80,15 @@ class Desk:
         """Return the answer that this request shares with others that are the same."""
         return self._in_flight.join(request, caller)
 
+    @property
+    def open_turns(self) -> int:
+        """How many turns are open."""
+        return len(self._open)
+
+    def breaker_states(self) -> dict[str, int]:
+        """Return the targets that failed lately: see Breaker.states."""
+        return self._means.breaker.states()
+
     def end_open_turns(self) -> int:
         """End the turns that are still open with ServerStopping, and take no more; returns how many there were."""
         self._has_stopped = True
@@ -85,6 +96,25 @@ class Desk:
         for turn in turns:
             turn.end(ServerStopping())
         return len(turns)
+
+    def refuse(self, request: TurnRequest, caller: Caller, error: BaseException) -> None:
+        """Tell of a request that ended before it was a turn; `request` has what is known of it."""
+        record = record_of(
+            request,
+            self.begin(request),
+            error=error,
+            began_at=caller.came_at,
+            first_byte_at=None,
+            is_heard=False,
+            is_last=True,
+            accounts=True,
+            shares=None,
+            caller=caller,
+            route=self.route_of(request.model),
+            cost_of=self.cost_of,
+        )
+        for observer in self.observers:
+            observer.turn_ended(record)
 
     def closed(self, turn: "Turn") -> None:
         """Take note that a turn is over."""
@@ -199,6 +229,8 @@ class Turn:
         self._error = None
         for observer in self._desk.observers:
             observer.turn_ended(record)
+        for listener in self._desk.listeners:
+            listener.turn_said(self.request, answer.tally.text, answer.tally.call_pieces)
 
 
 class Anybody:

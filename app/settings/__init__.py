@@ -10,8 +10,10 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file, records
-from app.settings.records import Recording
+from app.settings import environment, file, logs, metrics, records
+from app.settings.logs import LogSettings
+from app.settings.metrics import MetricsSettings
+from app.settings.records import RecordsSettings
 
 
 class SettingsError(Exception):
@@ -35,19 +37,23 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_tokens_limit: int | None
     conversation_id_fields: list[str]
     local_port: int
-    log_level: str
+    log: LogSettings
+    metrics: MetricsSettings
     default_provider: str | None
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
-    recording: Recording
+    records: RecordsSettings
 
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment, `.env` under it, and glottis.toml; raises SettingsError with all that is wrong."""
         env = _environment()
-        values = environment.read(env)
-        recording = records.read(env)
+        values = environment.read(env) | {
+            "log": logs.read(env),
+            "metrics": metrics.read(env),
+            "records": records.read(env),
+        }
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
@@ -57,20 +63,20 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
                 "or set ALLOW_ANONYMOUS=true to let anybody in who can reach the server."
             )
-        if not wrong and set(recording.keys) & set(values["api_keys"].values()):
+        if not wrong and set(values["records"].keys) & set(values["api_keys"].values()):
             wrong["RECORDS_KEY"] = "is one of API_KEYS: callers could read about each other's turns. Set another."
         if wrong or wrong_in_file:
             raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()] + wrong_in_file)
-        return cls(**values, **config, recording=recording)
+        return cls(**values, **config)
 
 
-def load_recording() -> Recording:
+def load_records() -> RecordsSettings:
     """Read what is set of the record of turns alone; raises SettingsError."""
     env = _environment()
-    recording = records.read(env)
+    found = records.read(env)
     if wrong := _wrong_in(env):
         raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()])
-    return recording
+    return found
 
 
 def _environment() -> Env:

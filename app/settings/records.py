@@ -10,10 +10,10 @@ from msgspec import Struct
 POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
 
-class Recording(Struct, frozen=True, kw_only=True):
+class RecordsSettings(Struct, frozen=True, kw_only=True):
     """Whether turns are recorded: in Postgres at `database_url`, or without one in the SQLite file at `path`."""
 
-    is_on: bool
+    on: bool
     database_url: str | None
     path: Path
     keys: tuple[str, ...]
@@ -24,15 +24,15 @@ class Recording(Struct, frozen=True, kw_only=True):
     """0: for ever."""
 
 
-def read(env: Env) -> Recording:
+def read(env: Env) -> RecordsSettings:
     """Return what the environment says of it."""
     is_on = env.bool("RECORD_TURNS", None)
     # Where nothing is recorded, that variable is somebody else's.
     check = None if is_on is False else _postgres_or_empty
     database_url = (env.str("DATABASE_URL", "", validate=check) or "").strip() or None
     keys = (key.strip() for key in (env.str("RECORDS_KEY", "") or "").split(","))
-    return Recording(
-        is_on=database_url is not None if is_on is None else is_on,
+    return RecordsSettings(
+        on=database_url is not None if is_on is None else is_on,
         database_url=database_url,
         path=Path(env.str("RECORDS_PATH", "") or "glottis.db"),
         keys=tuple(key for key in keys if key),

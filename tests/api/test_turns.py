@@ -56,6 +56,7 @@ def recorded(recording: Gateway) -> list[str]:
         headers = {"X-Request-Id": name, "X-Conversation-Id": f"conv-{number % 2}"}
         messages = [{"role": "user", "content": SAID}]
         chat(recording, "gpt-4.1", stream=number % 3 == 0, headers=headers, messages=messages)
+    assert chat(recording, "gpt-4.1", headers={"X-Request-Id": "req-nobody", "Authorization": "Bearer x"}).status == 401
     chat(recording, "down/any", headers={"X-Request-Id": "req-failed", "X-Conversation-Id": "conv-0"})
     deadline = time.monotonic() + 10
     while len(listed(recording)["data"]) < 7:

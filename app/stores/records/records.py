@@ -3,8 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from app.domain.errors import RecordsUnavailable
-from app.domain.ports import TurnPage, TurnQuery
+from app.domain.errors import InvalidKey, RecordsUnavailable
+from app.domain.ports import Log, TurnPage, TurnQuery
+from app.domain.turn import TurnRecord
 from app.stores.records.database import Database, Unavailable, database_of
 from app.stores.records.query import page_of
 from app.stores.records.retention import Retention
@@ -17,7 +18,7 @@ READ_S = 3.0
 STOP_S = 1.0
 
 
-def open_records(url: str | None, path: Path, *, queue: int, kept_days: int) -> "Records":
+def open_records(url: str | None, path: Path, *, queue: int, kept_days: int, log: Log) -> "Records":
     """Return the record of turns in Postgres at `url`, or without one in the SQLite file at `path`, which is made.
 
     Raises SchemaError where that file cannot be used. Postgres is not asked: a server starts without it.
@@ -25,17 +26,21 @@ def open_records(url: str | None, path: Path, *, queue: int, kept_days: int) -> 
     database = database_of(url, path)
     if not database.is_postgres:
         prepare_file(database, path)
-    return Records(database, queue=queue, kept_days=kept_days)
+    return Records(database, queue=queue, kept_days=kept_days, log=log)
 
 
 class Records:
     """An Observer, a TurnArchive and a Resident (domain.ports)."""
 
-    def __init__(self, database: Database, *, queue: int, kept_days: int) -> None:
+    def __init__(self, database: Database, *, queue: int, kept_days: int, log: Log) -> None:
         self._database = database
-        self._writer = Writer(database, queue)
-        self._retention = Retention(database, kept_days) if kept_days else None
-        self.turn_ended = self._writer.turn_ended
+        self._writer = Writer(database, queue, log)
+        self._retention = Retention(database, kept_days, log) if kept_days else None
+
+    def turn_ended(self, record: TurnRecord) -> None:
+        """Take note of a turn; see domain.ports.Observer. Who has no key writes nothing into the database."""
+        if record.status != InvalidKey.status:
+            self._writer.turn_ended(record)
 
     def find(self, query: TurnQuery) -> TurnPage:
         """Return the turns that a query asks for; raises RecordsUnavailable."""

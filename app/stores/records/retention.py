@@ -9,11 +9,10 @@ from typing import Any
 import gevent
 from sqlalchemy import Connection, Integer, bindparam, delete, func, select
 
+from app.domain.ports import Log
 from app.stores.records.database import Database, Unavailable
 from app.stores.records.rows import first_id_of
 from app.stores.records.table import TURNS
-
-LOGGER = logging.getLogger("glottis")
 
 EVERY_S = 3600.0
 STEP = 500
@@ -33,9 +32,10 @@ _DELETE = delete(TURNS).where(TURNS.c.id.in_(_OLDEST.scalar_subquery()))
 class Retention:
     """Deletes what is too old, hour by hour."""
 
-    def __init__(self, database: Database, kept_days: int, step: int = STEP) -> None:
+    def __init__(self, database: Database, kept_days: int, log: Log, step: int = STEP) -> None:
         self._database = database
         self._kept_s = timedelta(days=kept_days).total_seconds()
+        self._log = log
         self._step = step
         self._greenlet: Any = None
 
@@ -63,10 +63,10 @@ class Retention:
             try:
                 deleted = self.purge()
             except Unavailable as error:
-                LOGGER.warning("records_not_purged", extra={"fields": {"reason": str(error)}})
+                self._log(logging.WARNING, "records_not_purged", reason=str(error))
             else:
                 if deleted:
-                    LOGGER.info("records_purged", extra={"fields": {"rows": deleted}})
+                    self._log(logging.INFO, "records_purged", rows=deleted)
             gevent.sleep(EVERY_S)
 
     def _delete(self, end: str, connection: Connection) -> int:

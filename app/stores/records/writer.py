@@ -14,12 +14,11 @@ import gevent
 from sqlalchemy import JSON, Connection, bindparam, column, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.domain.ports import Log
 from app.domain.turn import TurnRecord
 from app.stores.records.database import Database, Unavailable
 from app.stores.records.rows import row_of
 from app.stores.records.table import TURNS
-
-LOGGER = logging.getLogger("glottis")
 
 BATCH = 50
 """Rows of one transaction: they hold up the loop for 1.5 ms with Postgres, and for 3 ms with SQLite, whose thread needs
@@ -46,9 +45,10 @@ _TO_SQLITE = sqlite.insert(TURNS).on_conflict_do_nothing()
 class Writer:
     """The observer that puts turns on record."""
 
-    def __init__(self, database: Database, bound: int) -> None:
+    def __init__(self, database: Database, bound: int, log: Log) -> None:
         self._database = database
         self._bound = bound
+        self._log = log
         self._queue: deque[TurnRecord] = deque()
         self._batch: list[dict[str, Any]] = []
         """Taken from the queue: perhaps written already, and tried until that is known."""
@@ -136,12 +136,12 @@ class Writer:
         """Tell the log, once in an outage."""
         if reason not in self._told:
             self._told.add(reason)
-            LOGGER.log(level, event, extra={"fields": {"reason": reason, **fields}})
+            self._log(level, event, reason=reason, **fields)
 
     def _recover(self) -> None:
         """Take note that all is written."""
         self._pause_s = FLUSH_S
         if self._told:
-            LOGGER.info("records_written", extra={"fields": {"lost": self._lost}})
+            self._log(logging.INFO, "records_written", lost=self._lost)
             self._told.clear()
             self._lost = 0

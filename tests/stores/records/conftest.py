@@ -30,6 +30,16 @@ def database(address: tuple[str | None, Path]) -> Iterator[Database]:
     opened.engine.dispose()
 
 
+class Told:
+    """A log that keeps what it is told, as pairs of an event and its fields."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, level: int, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+
 def turn(request_id: str = "req_1", began_at: float = 1_800_000_000.0, **fields: Any) -> TurnRecord:
     """Return the record of a turn that went well."""
     usage = Usage(prompt_tokens=20, completion_tokens=5, cached_tokens=10)

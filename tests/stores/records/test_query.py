@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete
-from stores.records.conftest import turn
+from stores.records.conftest import Told, turn
 
 from app.domain.ports import TurnPage, TurnQuery
 from app.domain.turn import TurnRecord
@@ -24,7 +24,7 @@ START = 1_800_000_000.0
 @pytest.fixture
 def recorded(database: Database) -> Iterator[Database]:
     """Nine turns, one a second: three conversations in turn, and every fourth ended badly."""
-    writer = Writer(database, 1000)
+    writer = Writer(database, 1000, Told())
     for number in range(9):
         end = "provider_error" if number % 4 == 3 else "completed"
         writer.turn_ended(turn(f"req_{number}", START + number, conversation_id=f"conv_{number % 3}", end=end))
@@ -82,7 +82,7 @@ def test_pages(recorded: Database) -> None:
 def test_a_turn_as_it_was_recorded(database: Database) -> None:
     """What is read is what was recorded, in the names of the log line, with an id; no usage is null, and not zeros."""
     records = [turn("req_1"), turn("req_0", usage=None, conversation_id=None, attempts=[], first_speakable_ms=None)]
-    writer = Writer(database, 1000)
+    writer = Writer(database, 1000, Told())
     for record in records:
         writer.turn_ended(record)
     writer.stop(5)

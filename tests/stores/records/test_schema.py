@@ -81,7 +81,8 @@ def test_a_file_is_made_once(tmp_path: Path) -> None:
     assert database_of(None, path).transact(revision_of) == HEAD
     code = (
         "import sys, pathlib; from app.stores.records.records import open_records; "
-        f"open_records(None, pathlib.Path({str(path)!r}), queue=200, kept_days=1); assert 'alembic' not in sys.modules"
+        f"open_records(None, pathlib.Path({str(path)!r}), queue=200, kept_days=1, log=print); "
+        "assert 'alembic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
