@@ -35,7 +35,7 @@ class Moment(fields.Field[float]):
         try:
             seconds = float(value)
         except ValueError:
-            seconds = self._of_iso(value)
+            return self._of_iso(value)
         if not 0 <= seconds <= LATEST:
             raise self.make_error("invalid")
         return seconds
@@ -43,11 +43,11 @@ class Moment(fields.Field[float]):
     def _of_iso(self, text: str) -> float:
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise self.make_error("invalid") from None
-        if moment.tzinfo is None:
-            raise self.make_error("invalid")
-        return moment.timestamp()
+            if moment.tzinfo is not None:
+                return moment.timestamp()
+        except (ValueError, OverflowError):
+            pass
+        raise self.make_error("invalid")
 
 
 class TurnId(fields.String):

@@ -128,6 +128,7 @@ def test_filters(recording: Gateway, recorded: list[str]) -> None:
     assert names(listed(recording, until=repr(third))) == recorded[1::-1]
     assert names(listed(recording, since="2020-01-01T00:00:00+02:00")) == recorded[::-1]
     assert names(listed(recording, until="2020-01-01T00:00:00Z")) == []
+    assert names(listed(recording, since="0449-09-03T02:52:16Z")) == recorded[::-1]
 
 
 BAD = [
