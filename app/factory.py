@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Set
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, models, openapi
+from app.api import auth, chat, errors, health, hooks, limits, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Provider, Store
+from app.domain.ports import Limiter, Provider
 from app.engine.catalogue import Catalogue
 from app.engine.routing import Router
 from app.engine.turn import Desk
@@ -17,6 +18,9 @@ from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.settings.store import StoreSettings
 from app.telemetry import logs
+
+if TYPE_CHECKING:
+    from app.stores.valkey import Valkey
 
 
 def create_app(settings: Settings) -> Flask:
@@ -44,24 +48,44 @@ def create_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
+        STORE_FAIL_CLOSED=settings.store.fail_closed,
     )
     app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
-    app.extensions["glottis.store"] = _store(settings.store)
+    store = app.extensions["glottis.store"] = _store(settings.store)
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
     auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
+    limits.init_app(app, _gate(settings, store), trusted_hops=settings.trusted_hops)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
     return app
 
 
-def _store(settings: StoreSettings) -> Store | None:
+def _store(settings: StoreSettings) -> "Valkey | None":
     if settings.url is None:
         return None
     from app.stores.valkey import Valkey  # 9 MB and 0.1 s, for those who have one
 
     return Valkey(settings.url, verify=settings.verify)
+
+
+def _gate(settings: Settings, store: "Valkey | None") -> limits.Gate | None:
+    """Return what turns must pass, if there are limits."""
+    routes = {name: route.limits for name, route in settings.routes.items() if route.limits}
+    if not (settings.limits or routes):
+        return None
+    return limits.Gate(_limiter(store), settings.limits, routes, fail_closed=settings.store.fail_closed)
+
+
+def _limiter(store: "Valkey | None") -> Limiter:
+    if store is None:
+        from app.stores.memory import LocalLimits
+
+        return LocalLimits()
+    from app.stores.limits import SharedLimits
+
+    return SharedLimits(store)
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:

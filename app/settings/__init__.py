@@ -10,7 +10,8 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file, store
+from app.domain.limits import Limits
+from app.settings import environment, file, limits, store
 from app.settings.store import StoreSettings
 
 
@@ -41,6 +42,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
     store: StoreSettings
+    limits: Limits
+    trusted_hops: int
 
     @classmethod
     def load(cls) -> "Settings":
@@ -49,7 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env) | store.read(env)
+        values = environment.read(env) | store.read(env) | limits.read(env)
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
