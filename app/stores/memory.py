@@ -1,9 +1,11 @@
 """Limits in the memory of one process: `limits`' own sliding windows, and counters of the turns that run.
 
-30 us for a request with one limit. Each worker has its own counts, so that all of them together allow as many times
-the limit; what is in app/stores/limits.py shares them.
+20 us of CPU for a request with one limit. Each worker has its own counts, so that all of them together allow as many
+times the limit; what is in app/stores/limits.py shares them.
 """
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,6 +16,33 @@ from app.domain.limits import WINDOW_S, Count, Meter, Window
 
 UNBOUNDED = 10**12
 
+TIDY_S = 60.0
+"""So often what has expired is forgotten."""
+
+
+class _Storage(MemoryStorage):
+    """`limits`' storage, tidied as it is used: its own timer is a thread for every turn, 0.4 ms under gevent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timer.cancel()
+        self.timer = _Never(0.0, self.reset)
+        self._tidy_at = time.monotonic() + TIDY_S
+
+    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        if time.monotonic() > self._tidy_at:
+            self._tidy_at = time.monotonic() + TIDY_S
+            for each in tuple(self.expirations):
+                self.get(each)  # which forgets it if it has expired
+        return super().acquire_sliding_window_entry(key, limit, expiry, amount)
+
+
+class _Never(threading.Timer):
+    """A timer that is as good as started, and never comes."""
+
+    def is_alive(self) -> bool:
+        return True
+
 
 class LocalLimits:
     """The limiter of one process; see domain.ports.Limiter."""
@@ -22,9 +51,9 @@ class LocalLimits:
         self._running: Counter[str] = Counter()
 
     @cached_property
-    def _storage(self) -> MemoryStorage:
-        """Made at the first use, in the worker: it starts a timer of its own."""
-        return MemoryStorage()
+    def _storage(self) -> _Storage:
+        """Made at the first use, in the worker."""
+        return _Storage()
 
     def count(self, meters: Sequence[Meter]) -> list[Count]:
         """Count a request; see domain.ports.Limiter."""

@@ -33,6 +33,21 @@ def test_exact_under_load() -> None:
     assert sum(passed) == 1000
 
 
+def test_expired_windows_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers who never come again take no memory."""
+    limiter = LocalLimits()
+    limits = Limits(requests_per_minute=1)
+    for number in range(100):
+        limiter.count([Meter(f"caller {number}", limits)])
+    storage = limiter._storage
+    assert len(storage.storage) == 100
+    for key in storage.expirations:
+        storage.expirations[key] -= 121
+    storage._tidy_at = 0.0
+    limiter.count([Meter("another", limits)])
+    assert len(storage.storage) == len(storage.expirations) == 1
+
+
 def test_nothing_is_kept_of_turns_that_are_over() -> None:
     """A caller without a running turn takes no memory."""
     limiter = LocalLimits()

@@ -2,9 +2,12 @@
 
 import logging
 import time
+from pathlib import Path
 
 import gevent
 import pytest
+from certificates import needs_openssl, self_signed
+from tls import secured
 from valkeys import RealValkey
 
 from app.domain.errors import StoreDown
@@ -67,3 +70,15 @@ def test_a_silent_store_is_waited_for_once(own_valkey: RealValkey) -> None:
     own_valkey.thaw()
     wait_until_up(store)
     assert store.ping()
+
+
+@needs_openssl
+def test_certificates(valkey: RealValkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over TLS a certificate must be trusted, and be for that host, unless it is not to be verified."""
+    certificate = self_signed(tmp_path, "IP:127.0.0.1")
+    with secured(valkey.port, certificate) as port:
+        assert Valkey(f"rediss://127.0.0.1:{port}", verify=False).ping()
+        assert not Valkey(f"rediss://127.0.0.1:{port}").ping()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert Valkey(f"rediss://127.0.0.1:{port}").ping()
+        assert not Valkey(f"rediss://localhost:{port}").ping()
