@@ -67,7 +67,7 @@ def _store(settings: StoreSettings) -> "Valkey | None":
         return None
     from app.stores.valkey import Valkey  # 9 MB and 0.1 s, for those who have one
 
-    return Valkey(settings.url, verify=settings.verify)
+    return Valkey(settings.url, verify=settings.verify, timeout_s=settings.timeout_s)
 
 
 def _gate(settings: Settings, store: "Valkey | None") -> limits.Gate | None:

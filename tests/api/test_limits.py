@@ -13,8 +13,8 @@ from valkeys import RealValkey
 
 OTHER_KEY = "other-key-0123456789"
 
-NO_PROVIDER = {"OPENAI_API_KEY": "sk-unused", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-"""Functions answer; with a provider configured the embedded model is not started."""
+ENV = {"OPENAI_API_KEY": "sk-unused", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "STORE_TIMEOUT_S": "10"}
+"""Functions answer; with a provider configured the embedded model is not started. A busy machine is no dead store."""
 
 CONFIG = """
 [routes.free]
@@ -56,7 +56,7 @@ def limited(
     request: pytest.FixtureRequest, shared_valkey: RealValkey, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     """Glottis with one turn at once for a key, a hundred requests, and less on some routes."""
-    env = NO_PROVIDER | {"API_KEYS": f"tester:{KEY},other:{OTHER_KEY}", "LIMIT_TURNS_AT_ONCE": "1"}
+    env = ENV | {"API_KEYS": f"tester:{KEY},other:{OTHER_KEY}", "LIMIT_TURNS_AT_ONCE": "1"}
     env["LIMIT_REQUESTS_PER_MINUTE"] = "100"
     if request.param == "valkey":
         shared_valkey.client().flushall()
@@ -190,7 +190,7 @@ def forwarded(gateway: Gateway, addresses: str) -> int:
     return request(gateway, "POST", "/v1/chat/completions", body, headers).status
 
 
-ANONYMOUS = NO_PROVIDER | {"API_KEYS": "", "ALLOW_ANONYMOUS": "true", "LIMIT_REQUESTS_PER_MINUTE": "1"}
+ANONYMOUS = ENV | {"API_KEYS": "", "ALLOW_ANONYMOUS": "true", "LIMIT_REQUESTS_PER_MINUTE": "1"}
 
 
 def test_anonymous_callers_are_counted_by_address(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_no_proxy_is_trusted_unless_it_is_said(tmp_path: Path) -> None:
 @pytest.fixture
 def store_env(own_valkey: RealValkey) -> dict[str, str]:
     """A limit of one request, in a store that can be killed."""
-    return NO_PROVIDER | {"VALKEY_URL": own_valkey.url, "LIMIT_REQUESTS_PER_MINUTE": "1", "LIMIT_TURNS_AT_ONCE": "1"}
+    return ENV | {"VALKEY_URL": own_valkey.url, "LIMIT_REQUESTS_PER_MINUTE": "1", "LIMIT_TURNS_AT_ONCE": "1"}
 
 
 def ready(gateway: Gateway) -> tuple[int, str, str]:

@@ -23,7 +23,7 @@ ONE_AT_ONCE = [Meter("caller", Limits(turns_at_once=1))]
 
 def limiter_at(valkey: RealValkey) -> SharedLimits:
     """Return a limiter as a worker has one."""
-    return SharedLimits(Valkey(valkey.url.replace("valkey:", "redis:")))
+    return SharedLimits(Valkey(valkey.url.replace("valkey:", "redis:"), timeout_s=10))
 
 
 def entered(limiter: Limiter) -> str:
@@ -119,7 +119,7 @@ from app.stores import limits
 from app.stores.valkey import Valkey
 from app.domain.limits import Limits, Meter
 limits.LEASE_S = 0.5
-assert limits.SharedLimits(Valkey(sys.argv[1])).enter([Meter("caller", Limits(turns_at_once=1))])
+assert limits.SharedLimits(Valkey(sys.argv[1], timeout_s=10)).enter([Meter("caller", Limits(turns_at_once=1))])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
