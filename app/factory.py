@@ -80,7 +80,7 @@ def _gate(settings: Settings, store: "Valkey | None") -> limits.Gate | None:
 
 def _limiter(store: "Valkey | None") -> Limiter:
     if store is None:
-        from app.stores.memory import LocalLimits
+        from app.stores.memory_limits import LocalLimits
 
         return LocalLimits()
     from app.stores.limits import SharedLimits

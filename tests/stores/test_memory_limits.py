@@ -6,7 +6,7 @@ from stores.limiting import LimiterContract
 
 from app.domain.limits import Limits, Meter
 from app.domain.ports import Limiter
-from app.stores.memory import LocalLimits
+from app.stores.memory_limits import LocalLimits
 
 
 class TestLocalLimits(LimiterContract):
@@ -33,19 +33,22 @@ def test_exact_under_load() -> None:
     assert sum(passed) == 1000
 
 
-def test_expired_windows_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_windows_are_forgotten() -> None:
     """Callers who never come again take no memory."""
     limiter = LocalLimits()
-    limits = Limits(requests_per_minute=1)
-    for number in range(100):
-        limiter.count([Meter(f"caller {number}", limits)])
+    limits = Limits(requests_per_minute=1, tokens_per_minute=1)
+    meters = [Meter(f"caller {number}", limits) for number in range(100)]
+    limiter.count(meters)
+    limiter.charge(meters, 1)
     storage = limiter._storage
-    assert len(storage.storage) == 100
+    assert (len(storage.events), len(storage.storage)) == (100, 100)
+    for (entry,) in storage.events.values():
+        entry.atime -= 61
     for key in storage.expirations:
         storage.expirations[key] -= 121
     storage._tidy_at = 0.0
     limiter.count([Meter("another", limits)])
-    assert len(storage.storage) == len(storage.expirations) == 1
+    assert (list(storage.events), list(storage.storage)) == (["requests:another"], [])
 
 
 def test_nothing_is_kept_of_turns_that_are_over() -> None:
