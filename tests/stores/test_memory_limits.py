@@ -1,7 +1,11 @@
 """Limits in memory keep what every limiter promises, however many greenlets ask at once."""
 
+import subprocess
+import sys
+
 import gevent
 import pytest
+from gateway import ROOT, clean_environment
 from stores.limiting import LimiterContract
 
 from app.domain.limits import Limits, Meter
@@ -59,3 +63,19 @@ def test_nothing_is_kept_of_turns_that_are_over() -> None:
     assert place is not None
     limiter.leave(meters, place)
     assert not limiter._running
+
+
+UNLIMITED = """
+import sys
+from app.factory import create_app
+from app.settings import Settings
+create_app(Settings.load())
+assert not {"limits", "redis"} & sys.modules.keys()
+"""
+
+
+def test_who_sets_no_limit_pays_nothing() -> None:
+    """Neither the library nor the store's client is loaded where nothing asks for them."""
+    env = clean_environment() | {"ALLOW_ANONYMOUS": "true", "OPENAI_API_KEY": "sk-unused"}
+    done = subprocess.run([sys.executable, "-c", UNLIMITED], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
