@@ -8,7 +8,7 @@ import heapq
 import itertools
 import random
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from typing import NamedTuple
 
@@ -74,7 +74,7 @@ class Race:
         self._began_at = began_at
         self._is_streamed = is_streamed
         self._fillers = fillers
-        self._left = deque(breaker.ordered(targets, budget))
+        self._left = breaker.ordered(targets, budget)
         self._asked_at: defaultdict[Target, list[float]] = defaultdict(list)
         self._running: list[LiveAttempt] = []
         self._arrivals: SimpleQueue[LiveAttempt] = SimpleQueue()
@@ -90,7 +90,7 @@ class Race:
             if self._budget.filler_after_s:
                 for number in range(1, self._budget.filler_max + 1):
                     self._plan("fill", number * self._budget.filler_after_s)
-        self._ask(self._left.popleft())
+        self._ask(self._left.pop(0))
         return (yield from self._speaker())
 
     def go_on(self, cut: LiveAttempt, error: ProviderError, request: TurnRequest) -> Run:
@@ -160,7 +160,7 @@ class Race:
                 case "ask" if isinstance(item.what, Target):
                     self._ask(item.what)
                 case "hedge" if self._left and item.what in self._running:
-                    self._ask(self._left.popleft())
+                    self._ask(self._left.pop(0))
                 case "fill":
                     self._plan_pause()
                     yield Filler(next(self._fillers))
@@ -208,7 +208,7 @@ class Race:
         if delay_s is not None:
             self._plan("ask", delay_s, attempt.target)
         elif self._left:
-            self._ask(self._left.popleft())
+            self._ask(self._left.pop(0))
         elif not self._running and not any(item.action == "ask" for item in self._agenda):
             raise self._refusal or error
 
