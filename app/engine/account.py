@@ -10,7 +10,6 @@ from app.domain.errors import (
     InternalError,
     ProviderError,
     ProviderTimeout,
-    RateLimitExceeded,
     ServerStopping,
 )
 from app.domain.request import TurnRequest
@@ -77,8 +76,6 @@ def _end(error: BaseException | None, finish_reason: str | None) -> End:
             return "provider_timeout"
         case ServerStopping():
             return "drained"
-        case RateLimitExceeded():
-            return "limit"
         case GlottisError() if error.status < 500 and error.type == "invalid_request_error":
             return "invalid_request"
         case ProviderError():
