@@ -126,6 +126,11 @@ def closed_quietly(call: "Events | LiveAttempt") -> None:
         call.close()
 
 
+def wait_for_end(attempts: list[LiveAttempt]) -> None:
+    """Return when the calls of attempts that were closed have ended, or after LAST_S."""
+    gevent.joinall([attempt._greenlet for attempt in attempts], timeout=LAST_S)
+
+
 def silence_is_an_answer(request: TurnRequest) -> bool:
     """Whether a model may say nothing: the caller said nothing either, and the agent may skip its turn.
 

@@ -7,6 +7,7 @@ import contextlib
 import heapq
 import itertools
 import random
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
@@ -15,12 +16,12 @@ from typing import NamedTuple
 from gevent.queue import Empty, SimpleQueue
 
 from app.domain.config import USUAL_FIRST_TOKEN_S, Budget, Target
-from app.domain.errors import ProviderError, ProviderTimeout
+from app.domain.errors import CallerGone, ProviderError, ProviderTimeout
 from app.domain.events import Filler, Pause
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt, Outcome
-from app.engine.attempt import LiveAttempt, closed_quietly
+from app.engine.attempt import LiveAttempt, closed_quietly, wait_for_end
 from app.engine.breaker import Breaker
 from app.engine.patience import Patience
 from app.engine.policy import BLAMELESS, Next, policy_of
@@ -132,9 +133,12 @@ class Race:
                     self._lost(arrived, "failed", arrived.error)
         finally:
             self._agenda.clear()
-            while self._running:
-                attempt = self._running.pop()
+            left, self._running = self._running, []
+            for attempt in left:
                 closed_quietly(attempt)
+            if isinstance(sys.exception(), CallerGone):  # nobody waits any more, and how long it took is to be true
+                wait_for_end(left)
+            for attempt in left:
                 self.over(attempt, "left")
 
     def _arrival(self) -> LiveAttempt | None:
