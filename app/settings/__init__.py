@@ -55,8 +55,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env) | {"log": logs.read(env), "metrics": metrics.read(env)}
-        values |= store.read(env) | limits.read(env)
+        values = environment.read(env) | store.read(env) | limits.read(env)
+        values |= {"log": logs.read(env), "metrics": metrics.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
