@@ -21,10 +21,8 @@ from app.telemetry import logs
 from app.telemetry.prices import PriceList
 
 if TYPE_CHECKING:
-    from app.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
     from app.stores.valkey import Valkey
+    from app.telemetry.metrics import Metrics
 
 
 def create_app(settings: Settings) -> Flask:
