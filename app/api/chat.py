@@ -46,6 +46,7 @@ def chat_completions() -> Response:
     try:
         gevent.sleep(0)
         environ[TAKEN] = True
+        del environ[ASKED]  # or it would be kept for as long as the answer lasts
         turn = desk().take(turn_request, watch)
     except BaseException as error:
         account(error)
