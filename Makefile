@@ -36,6 +36,7 @@ prices: $(VENV)/.dev  ## take the models' prices anew from the library genai-pri
 
 lock: $(VENV)/.dev  ## compile the requirements anew, with hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes -o requirements.txt requirements.in
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes -o deploy/lambda/requirements.txt deploy/lambda/requirements.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes -o requirements-dev.txt requirements-dev.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-deps -o requirements-local.txt requirements-local.in
 

@@ -4,7 +4,7 @@ import logging
 import math
 
 import msgspec
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
@@ -34,6 +34,9 @@ def response_of(error: errors.GlottisError) -> Response:
 
 
 def _glottis_error(error: errors.GlottisError) -> Response:
+    metrics = current_app.extensions.get("glottis.metrics")
+    if metrics is not None and not error.accounted:
+        metrics.refused(error.name)
     # A turn that failed has its own line, and so has a request that never became one; all others are told here.
     if not error.accounted and not account(error):
         log(

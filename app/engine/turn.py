@@ -57,9 +57,12 @@ class Desk:
         self._open: set[Turn] = set()
         self._sweeper: Any = None
 
-    def take(self, request: TurnRequest, caller: Caller | None = None) -> "Turn":
-        """Return the turn at its commit; raises GlottisError, or CallerGone, with the turn closed and accounted."""
-        turn = Turn(request, caller or Anybody(), self)
+    def take(self, request: TurnRequest, caller: Caller | None = None, observer: Observer | None = None) -> "Turn":
+        """Return the turn at its commit; raises GlottisError, or CallerGone, with the turn closed and accounted.
+
+        `observer` hears of this turn alone, beside those who hear of all.
+        """
+        turn = Turn(request, caller or Anybody(), self, observer)
         self._open.add(turn)
         if self._sweeper is None or self._sweeper.dead:
             self._sweeper = gevent.spawn(self._sweep)
@@ -79,6 +82,15 @@ class Desk:
     def share(self, request: TurnRequest, caller: Caller) -> Shared:
         """Return the answer that this request shares with others that are the same."""
         return self._in_flight.join(request, caller)
+
+    @property
+    def open_turns(self) -> int:
+        """How many turns are open."""
+        return len(self._open)
+
+    def breaker_states(self) -> dict[str, int]:
+        """Return the targets that failed lately: see Breaker.states."""
+        return self._means.breaker.states()
 
     def end_open_turns(self) -> int:
         """End the turns that are still open with ServerStopping, and take no more; returns how many there were."""
@@ -123,8 +135,9 @@ class Desk:
 class Turn:
     """One request, and the answer to it, which it may share."""
 
-    def __init__(self, request: TurnRequest, caller: Caller, desk: Desk) -> None:
+    def __init__(self, request: TurnRequest, caller: Caller, desk: Desk, observer: Observer | None = None) -> None:
         self.request = request
+        self._observer = observer
         self._caller = caller
         self._desk = desk
         self._began_at = time.monotonic()
@@ -218,6 +231,8 @@ class Turn:
             error.accounted = True
         # Its traceback would keep what the call held, sockets among them, until the next garbage collection.
         self._error = None
+        if self._observer is not None:
+            self._observer.turn_ended(record)
         for observer in self._desk.observers:
             observer.turn_ended(record)
         for listener in self._desk.listeners:

@@ -133,8 +133,8 @@ def turn(provider: Played) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("chunks", "reader", "bound"),
     [
-        (openai_chunks, OpenAIReader, 40),
-        (anthropic_chunks, lambda: AnthropicReader({}), 45),
+        (openai_chunks, OpenAIReader, 39),
+        (anthropic_chunks, lambda: AnthropicReader({}), 44),
     ],
     ids=["openai", "anthropic"],
 )
