@@ -49,6 +49,7 @@ def chat_completions() -> Response:
         gevent.sleep(0)
         admission = admit(turn_request)
         environ[TAKEN] = True
+        del environ[ASKED]  # or it would be kept for as long as the answer lasts
         turn = desk().take(turn_request, watch, admission)
     except BaseException as error:
         account(error)
