@@ -9,8 +9,9 @@ from dotenv import load_dotenv
 from environs import Env, EnvValidationError
 from msgspec import Struct
 
-from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file
+from app.domain.config import Budget, Route, Secret, Vendor
+from app.settings import clients, environment, file
+from app.settings.clients import Clients
 
 
 class SettingsError(Exception):
@@ -24,11 +25,11 @@ class SettingsError(Exception):
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set; docs/settings.md explains each."""
 
-    api_keys: Mapping[str, str]
+    api_keys: Mapping[str, Secret]
     allow_anonymous: bool
-    openai_api_key: str | None
+    openai_api_key: Secret | None
     openai_base_url: str | None
-    anthropic_api_key: str | None
+    anthropic_api_key: Secret | None
     anthropic_base_url: str | None
     max_body_bytes: int
     max_tokens_limit: int | None
@@ -36,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     local_port: int
     log_level: str
     default_provider: str | None
+    clients: Clients
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
@@ -47,7 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env)
+        values = environment.read(env) | {"clients": clients.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
