@@ -5,7 +5,7 @@ from collections.abc import Set
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, models, openapi
+from app.api import auth, chat, errors, headers, health, hooks, models, openapi
 from app.domain.config import Vendor
 from app.domain.ports import Provider
 from app.engine.catalogue import Catalogue
@@ -43,10 +43,18 @@ def create_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
+        HEADER_TIMEOUT_S=settings.clients.header_timeout_s,
+        BODY_TIMEOUT_S=settings.clients.body_timeout_s,
     )
+    app.debug = False  # whatever FLASK_DEBUG says: what goes wrong inside is nobody's business outside
     app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
+    headers.init_app(app, settings.clients.hsts_s)
     hooks.init_app(app)
+    if settings.clients.cors_origins:
+        from app.api import cors
+
+        cors.init_app(app, settings.clients.cors_origins)
     auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
