@@ -38,7 +38,7 @@ def _glottis_error(error: errors.GlottisError) -> Response:
         log(
             logging.INFO,
             "request_refused",
-            path=request.path,
+            path=request.path[:LONGEST_PATH],
             status=error.status,
             code=error.code,
             param=error.param,
@@ -70,7 +70,7 @@ def _unforeseen(error: Exception) -> Response:
     log(
         logging.ERROR,
         "internal_error",
-        path=request.path,
+        path=request.path[:LONGEST_PATH],
         error=named.detail,
         request_id=request.environ.get("glottis.request_id"),
     )
