@@ -215,6 +215,9 @@ def test_defaults_are_the_real_ones(page: Path, heading: str, load: Callable[[st
         "CONVERSATION_ID_FIELDS": f"`{','.join(settings.conversation_id_fields)}`",
         "LOG_LEVEL": f"`{settings.log_level}`",
         "LOCAL_PORT": f"`{settings.local_port}`",
+        "HEADER_TIMEOUT_S": f"`{settings.clients.header_timeout_s}`",
+        "BODY_TIMEOUT_S": f"`{settings.clients.body_timeout_s}`",
+        "HSTS_S": f"`{settings.clients.hsts_s}`",
         "HEARTBEAT_S": f"`{settings.budget.heartbeat_s}`",
         **{f"defaults.budget.{name}": default for name, default in budget_defaults(settings.budget).items()},
         **{
