@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Set
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, headers, health, hooks, models, openapi
+from app.api import auth, chat, errors, headers, health, hooks, metrics, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Provider
+from app.domain.ports import Observer, Provider
 from app.engine.catalogue import Catalogue
 from app.engine.routing import Router
 from app.engine.turn import Desk
@@ -16,11 +17,15 @@ from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.telemetry import logs
+from app.telemetry.prices import PriceList
+
+if TYPE_CHECKING:
+    from app.telemetry.metrics import Metrics
 
 
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application for these settings."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log.level, settings.log.format)
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
     named = settings.default_provider
@@ -37,6 +42,9 @@ def create_app(settings: Settings) -> Flask:
         routes=sorted(settings.routes),
         anonymous=not settings.api_keys,
     )
+    if settings.log.content:
+        logs.log(logging.WARNING, "content_is_logged", setting="LOG_CONTENT")
+    listeners = [logs.ContentLog()] if settings.log.content else []
 
     app = Flask("glottis", static_folder=None)
     app.config.update(
@@ -47,7 +55,10 @@ def create_app(settings: Settings) -> Flask:
         BODY_TIMEOUT_S=settings.clients.body_timeout_s,
     )
     app.debug = False  # whatever FLASK_DEBUG says: what goes wrong inside is nobody's business outside
-    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
+    measured = _metrics(settings)
+    observers: list[Observer] = [logs.TurnLog(), *([measured] if measured is not None else [])]
+    desk = Desk(router, providers, observers, _prices(settings).cost_usd, listeners)
+    app.extensions["glottis.desk"] = desk
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     headers.init_app(app, settings.clients.hsts_s)
     hooks.init_app(app)
@@ -55,19 +66,42 @@ def create_app(settings: Settings) -> Flask:
         from app.api import cors
 
         cors.init_app(app, settings.clients.cors_origins)
-    auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
+    auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
+    if measured is not None:
+        metrics.init_app(app, settings.metrics, measured)
+        measured.watch("glottis_turns_in_flight", lambda: desk.open_turns)
+        measured.watch("glottis_breaker_state", desk.breaker_states)
+        if (store := app.extensions.get("glottis.store")) is not None:
+            measured.watch("glottis_store_up", lambda: {"valkey": float(store.is_up)})
     return app
 
 
-def _providers(settings: Settings) -> dict[str, Provider]:
-    vendors: dict[str, Vendor] = {
+def _metrics(settings: Settings) -> "Metrics | None":
+    if not settings.metrics.on:
+        return None
+    from app.telemetry.metrics import Metrics  # 1 MB and 20 ms, for those who ask for it
+
+    targets = {str(target) for route in settings.routes.values() for target in route.targets}
+    return Metrics(settings.routes, targets)
+
+
+def _vendors(settings: Settings) -> dict[str, Vendor]:
+    return {
         "openai": Vendor("openai", settings.openai_base_url, "OPENAI_API_KEY", settings.openai_api_key),
         "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
         **settings.vendors,
     }
+
+
+def _prices(settings: Settings) -> PriceList:
+    return PriceList({name: vendor.base_url for name, vendor in _vendors(settings).items()})
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    vendors = _vendors(settings)
     targets = [target for route in settings.routes.values() for target in route.targets]
     functions = {target.model for target in targets if target.provider == "function"}
     providers = build(vendors, functions)

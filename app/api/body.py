@@ -5,8 +5,9 @@ from typing import Any
 
 from flask import Request
 from gunicorn.http.body import LengthReader
+from werkzeug.exceptions import ClientDisconnected
 
-from app.domain.errors import InvalidRequest, RequestTooLarge
+from app.domain.errors import RequestTooLarge
 
 SMALL_BYTES = 64 * 1024
 """A body that is no longer cannot hold up the worker, whatever is in it."""
@@ -55,7 +56,7 @@ def has_body(request: Any) -> bool:
 
 
 def read_body(request: Request, most: int) -> bytes:
-    """Return the body, which may have `most` bytes; raises RequestTooLarge, and InvalidRequest where it is cut off.
+    """Return the body, which may have `most` bytes; raises RequestTooLarge, and ClientDisconnected where it is cut off.
 
     werkzeug reads it in pieces, for each of which gunicorn moves all that it has: 30 ms for 4 MB.
     """
@@ -64,11 +65,14 @@ def read_body(request: Request, most: int) -> bytes:
         return b""
     if length is not None and length > most:
         raise RequestTooLarge("The request body is larger than this server takes.")
-    body: bytes = request.environ["wsgi.input"].read(most + 1 if length is None else length)
+    try:
+        body: bytes = request.environ["wsgi.input"].read(most + 1 if length is None else length)
+    except OSError:
+        raise ClientDisconnected from None
     if len(body) > most:
         raise RequestTooLarge("The request body is larger than this server takes.")
     if length is not None and len(body) < length:
-        raise InvalidRequest("The request body is shorter than its Content-Length.")
+        raise ClientDisconnected
     return body
 
 

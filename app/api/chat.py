@@ -14,6 +14,7 @@ from app.api.body import MOST_CONTAINERS, MOST_VALUES, is_too_dense, read_body
 from app.api.caller import CallerWatch
 from app.api.completion import fold
 from app.api.desk import desk
+from app.api.refusal import ASKED, TAKEN, account
 from app.api.sse import ChunkEncoder, error_event
 from app.domain.errors import (
     CallerGone,
@@ -36,15 +37,18 @@ STREAM_HEADERS = {"X-Accel-Buffering": "no"}
 
 def chat_completions() -> Response:
     """Answer a turn."""
-    turn_request = _read_request()
-    watch = CallerWatch(request.environ)
+    environ = request.environ
+    turn_request = environ[ASKED] = _read_request()
+    watch = CallerWatch(environ)
     watch.start()
     # Words that wait for other callers go first; and calls that came together go out together, so that their chunks
     # come in step and share the loop's wake-ups: 8.3 ms of CPU a turn instead of 10.5, 50 streams begun at once.
-    gevent.sleep(0)
     try:
+        gevent.sleep(0)
+        environ[TAKEN] = True
         turn = desk().take(turn_request, watch)
-    except BaseException:
+    except BaseException as error:
+        account(error)
         watch.stop()
         raise
     completion_id, created = f"chatcmpl-{uuid.uuid4().hex[:29]}", int(time.time())
@@ -100,8 +104,9 @@ def _read_request() -> TurnRequest:
         raise UnsupportedMediaType("Compressed request bodies are not supported.", param="Content-Encoding")
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("The request body must be JSON: send 'Content-Type: application/json'.")
+    body = request.environ[ASKED] = _decoded(read_body(request, current_app.config["MAX_CONTENT_LENGTH"]))
     return load_request(
-        _decoded(read_body(request, current_app.config["MAX_CONTENT_LENGTH"])),
+        body,
         request_id=request.environ["glottis.request_id"],
         caller=request.environ.get("glottis.caller", ""),
         conversation_id=request.headers.get("X-Conversation-Id"),

@@ -10,8 +10,10 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Secret, Vendor
-from app.settings import clients, environment, file
+from app.settings import clients, environment, file, logs, metrics
 from app.settings.clients import Clients
+from app.settings.logs import LogSettings
+from app.settings.metrics import MetricsSettings
 
 
 class SettingsError(Exception):
@@ -35,7 +37,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_tokens_limit: int | None
     conversation_id_fields: list[str]
     local_port: int
-    log_level: str
+    log: LogSettings
+    metrics: MetricsSettings
     default_provider: str | None
     clients: Clients
     budget: Budget
@@ -49,7 +52,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env) | {"clients": clients.read(env)}
+        values = environment.read(env) | {
+            "clients": clients.read(env),
+            "log": logs.read(env),
+            "metrics": metrics.read(env),
+        }
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
