@@ -132,8 +132,8 @@ def turn(provider: Played) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("chunks", "reader", "bound"),
     [
-        (openai_chunks, OpenAIReader, 38),
-        (anthropic_chunks, lambda: AnthropicReader({}), 43),
+        (openai_chunks, OpenAIReader, 39),
+        (anthropic_chunks, lambda: AnthropicReader({}), 44),
     ],
     ids=["openai", "anthropic"],
 )
