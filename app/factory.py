@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, limits, metrics, models, openapi
+from app.api import auth, chat, errors, headers, health, hooks, limits, metrics, models, openapi
 from app.domain.config import Vendor
 from app.domain.ports import Limiter, Observer, Provider
 from app.engine.catalogue import Catalogue
@@ -53,15 +53,23 @@ def create_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
+        HEADER_TIMEOUT_S=settings.clients.header_timeout_s,
+        BODY_TIMEOUT_S=settings.clients.body_timeout_s,
         STORE_FAIL_CLOSED=settings.store.fail_closed,
     )
+    app.debug = False  # whatever FLASK_DEBUG says: what goes wrong inside is nobody's business outside
     measured = _metrics(settings)
     observers: list[Observer] = [logs.TurnLog(), *([measured] if measured is not None else [])]
     desk = Desk(router, providers, observers, _prices(settings).cost_usd, listeners)
     app.extensions["glottis.desk"] = desk
     store = app.extensions["glottis.store"] = _store(settings.store)
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
+    headers.init_app(app, settings.clients.hsts_s)
     hooks.init_app(app)
+    if settings.clients.cors_origins:
+        from app.api import cors
+
+        cors.init_app(app, settings.clients.cors_origins)
     auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
     limits.init_app(app, _gate(settings, store), trusted_hops=settings.trusted_hops)
     errors.init_app(app)

@@ -159,7 +159,8 @@ def _operation(app: Flask, rule: Rule, path: str, method: str) -> JSON:
 
 def _responses(operation: Operation, *, keyed: bool) -> JSON:
     reasons: dict[int, list[str]] = defaultdict(list)
-    for error in (*operation.failures, *((errors.InvalidKey,) if keyed else ()), errors.InternalError):
+    always = (errors.RequestTimeout, errors.InternalError)
+    for error in (*operation.failures, *((errors.InvalidKey,) if keyed else ()), *always):
         reasons[error.status].append(error.default_message)
     for status in (errors.InvalidRequest.status, *STATUSES.values()):
         reasons[status].append("The request is not HTTP as this server reads it.")

@@ -11,6 +11,15 @@ USUAL_FIRST_TOKEN_S = 3.0
 """To the first word, of a model that does not think before it speaks."""
 
 
+class Secret(str):
+    """A key, or an address with a password in it: used like any text, but no `repr` of what holds it shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
 class Budget(Struct, frozen=True, kw_only=True):
     """How much silence a turn may have, and what is done about it. docs/voice.md says how the figures add up.
 
@@ -45,7 +54,7 @@ class Vendor(Struct, frozen=True):
     kind: Literal["openai", "anthropic"]
     base_url: str | None = None
     api_key_env: str | None = None
-    api_key: str | None = None
+    api_key: Secret | None = None
 
 
 class Target(Struct, frozen=True):

@@ -8,6 +8,7 @@
     │   ├── PathNotFound               404     invalid_request_error   unknown_url
     │   ├── ModelNotFound              404     invalid_request_error   model_not_found
     │   ├── MethodNotAllowed           405     invalid_request_error   method_not_allowed
+    │   ├── RequestTimeout             408     invalid_request_error   request_timeout
     │   ├── RequestTooLarge            413     invalid_request_error   request_too_large
     │   ├── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
     │   └── RateLimitExceeded          429     requests                rate_limit_exceeded
@@ -175,6 +176,14 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     default_code = "method_not_allowed"
+
+
+class RequestTimeout(RequestError):
+    """The request came too slowly."""
+
+    status = 408
+    default_code = "request_timeout"
+    default_message = "The request did not arrive in time."
 
 
 class RequestTooLarge(RequestError):

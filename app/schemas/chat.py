@@ -54,6 +54,10 @@ class ChatSchema(ParamsSchema):
 
 CHAT = ChatSchema()
 
+LONGEST_ID = 256
+LONGEST_PATH = 200
+"""What stands in every line of the log is not as long as a caller likes."""
+
 REQUIRED = [name for name, field in CHAT.load_fields.items() if field.required]
 """Looked for by hand: told that all may be absent, marshmallow passes over what is, which takes half of its time."""
 
@@ -91,7 +95,7 @@ def load_request(
         include_usage=bool((loaded.get("stream_options") or {}).get("include_usage")),
         request_id=request_id,
         caller=caller,
-        conversation_id=conversation_id or _named_in(extra, conversation_id_fields),
+        conversation_id=(conversation_id or "")[:LONGEST_ID] or _named_in(extra, conversation_id_fields),
         extra=extra,
     )
 
@@ -127,10 +131,11 @@ def _params(loaded: dict[str, Any], max_tokens_limit: int | None) -> dict[str, A
 
 def _named_in(extra: Mapping[str, Any], names: Sequence[str]) -> str | None:
     found = (extra.get(name) for name in names)
-    return next((str(value) for value in found if value and type(value) in (str, int)), None)
+    return next((str(value)[:LONGEST_ID] for value in found if value and type(value) in (str, int)), None)
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:
     path, reason = next(reasons(error.messages))
+    path = path[:LONGEST_PATH]  # names in it may be the caller's own, of any length
     message = f"Invalid value for '{path}': {reason}" if path else reason
     return InvalidRequest(message, param=path or None, detail=telling.of(None, path, reason))

@@ -9,9 +9,10 @@ from dotenv import load_dotenv
 from environs import Env, EnvValidationError
 from msgspec import Struct
 
-from app.domain.config import Budget, Route, Vendor
+from app.domain.config import Budget, Route, Secret, Vendor
 from app.domain.limits import Limits
-from app.settings import environment, file, limits, logs, metrics, store
+from app.settings import clients, environment, file, limits, logs, metrics, store
+from app.settings.clients import Clients
 from app.settings.logs import LogSettings
 from app.settings.metrics import MetricsSettings
 from app.settings.store import StoreSettings
@@ -28,11 +29,11 @@ class SettingsError(Exception):
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set; docs/settings.md explains each."""
 
-    api_keys: Mapping[str, str]
+    api_keys: Mapping[str, Secret]
     allow_anonymous: bool
-    openai_api_key: str | None
+    openai_api_key: Secret | None
     openai_base_url: str | None
-    anthropic_api_key: str | None
+    anthropic_api_key: Secret | None
     anthropic_base_url: str | None
     max_body_bytes: int
     max_tokens_limit: int | None
@@ -41,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: LogSettings
     metrics: MetricsSettings
     default_provider: str | None
+    clients: Clients
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
@@ -56,7 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
         values = environment.read(env) | store.read(env) | limits.read(env)
-        values |= {"log": logs.read(env), "metrics": metrics.read(env)}
+        values |= {"clients": clients.read(env), "log": logs.read(env), "metrics": metrics.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
