@@ -7,7 +7,7 @@ from flask import Flask
 
 from app.api import auth, chat, errors, health, hooks, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Provider
+from app.domain.ports import Cache, Provider
 from app.engine.catalogue import Catalogue
 from app.engine.routing import Router
 from app.engine.turn import Desk
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> Flask:
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
     )
-    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
+    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()], _cache(settings))
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
     auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
@@ -67,6 +67,15 @@ def _providers(settings: Settings) -> dict[str, Provider]:
     if asked_for or all(isinstance(providers[name], UnconfiguredProvider) for name in vendors):
         providers["local"] = _local(settings)
     return providers
+
+
+def _cache(settings: Settings) -> Cache | None:
+    """Return what keeps answers, if a route has a cache."""
+    if not any(route.cache_ttl_s for route in settings.routes.values()):
+        return None
+    from app.stores.memory import MemoryCache
+
+    return MemoryCache(settings.cache.max_entries, settings.cache.max_bytes)
 
 
 def _first_configured(settings: Settings, configured: Set[str]) -> str | None:

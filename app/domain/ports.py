@@ -35,8 +35,24 @@ class Provider(Protocol):
         """How long this model may well think before its first word, seconds; None if it does not think."""
         ...
 
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """Whether this model is told the temperature that the request sets."""
+        ...
+
     def models(self) -> list[Model]:
         """The models it offers, asked anew; raises ProviderError. May block for as long as its time-outs allow."""
+        ...
+
+
+class Cache(Protocol):
+    """Keeps answers for a while, as bytes. What cannot be read or written is not there: it never raises."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return what was put under this key, if it is still there."""
+        ...
+
+    def put(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Keep a value for so many seconds, or for less."""
         ...
 
 

@@ -65,6 +65,7 @@ def record_of(
         fillers=tally.fillers,
         apologised=answer.failure is not None,
         shares=shares,
+        cache=answer.cache,
     )
 
 

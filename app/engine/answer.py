@@ -6,8 +6,9 @@ It is a generator of events, which whoever wants the answer advances; closing it
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import gevent
 import msgspec
 
 from app.domain.config import Route
@@ -19,12 +20,13 @@ from app.domain.errors import (
     ProviderRequestRefused,
     unforeseen,
 )
-from app.domain.events import Event, Events, Finish, Text, Usage
-from app.domain.ports import Provider
+from app.domain.events import Event, Events, Finish, Text, Usage, is_speakable
+from app.domain.ports import Cache, Provider
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt
 from app.engine.attempt import LiveAttempt, closed_quietly
 from app.engine.breaker import Breaker
+from app.engine.cache import Recall, recall_of, recorded, replayed
 from app.engine.patience import Patience
 from app.engine.race import Race
 from app.engine.relay import relay
@@ -45,6 +47,7 @@ class Means(NamedTuple):
     breaker: Breaker
     phrases: "count[int]"
     """Whose turn it is among a route's fillers."""
+    cache: Cache | None = None
 
 
 class Answer:
@@ -61,6 +64,8 @@ class Answer:
         self._is_accounted = False
         self.failure: ProviderError | None = None
         """Why the caller heard the apology."""
+        self.cache: Literal["hit", "miss"] | None = None
+        """Whether the answer cache had it; None where it was not asked."""
         self._means = means
         self._patience: Patience | None = None
         self.events = self._work()
@@ -84,10 +89,9 @@ class Answer:
         try:
             route = self._means.router.resolve(self.request.model)
             self.request = with_defaults(self.request, route)
-            request = msgspec.structs.replace(self.request, messages=repaired(self.request.messages))
-            budget = request.budget
+            budget = route.budget
             self._patience = Patience(budget.idle_s, self.began_at + budget.total_s)
-            yield from self._answered(request, self._race(route, self._patience), self._patience)
+            yield from self._source(route, self._patience)
         except GlottisError:
             raise
         except Exception as error:
@@ -96,7 +100,55 @@ class Answer:
             if self._patience is not None:
                 self._patience.close()
 
-    def _answered(self, request: TurnRequest, race: Race, patience: Patience) -> Iterator[Event]:
+    def _source(self, route: Route, patience: Patience) -> Iterator[Event]:
+        """Return the answer: as the cache has it, else a new one."""
+        recall = recall_of(self.request, route, self._means.cache)
+        if recall is None:
+            return self._made(route, patience)
+        if kept := recall.read():
+            self.cache = "hit"
+            return self._noted(replayed(kept, patience, is_streamed=self.request.stream))
+        self.cache = "miss"
+        return self._kept(recall, route, patience)
+
+    def _kept(self, recall: Recall, route: Route, patience: Patience) -> Iterator[Event]:
+        """Yield a new answer, and let the cache keep it if it is a good one."""
+        events: list[Event] = []
+        yield from recorded(self._made(route, patience), events)
+        if self._is_good():
+            # By then the last byte is with the caller: it is sent before anybody else has a turn.
+            gevent.spawn(self._keep, recall, events, route)
+
+    def _noted(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Yield the events of an answer that others made, and count them; they cost nothing."""
+        for event in events:
+            if type(event) is not Usage:
+                self.tally.count(event)
+                if self.first_speakable_at is None and is_speakable(event):
+                    self.first_speakable_at = time.monotonic()
+            yield event
+
+    def _is_good(self) -> bool:
+        """Whether this is an answer that may be given again: whole, in words, and with nothing that went wrong."""
+        tally = self.tally
+        is_flawed = self.failure or self.resumes or tally.fillers or tally.tool_calls or tally.is_refusal
+        is_whole = tally.finish is not None and tally.finish.reason == "stop"
+        return is_whole and not is_flawed and any(map(str.strip, tally.said))
+
+    def _keep(self, recall: Recall, events: Sequence[Event], route: Route) -> None:
+        target = self.attempt.target if self.attempt is not None else None
+        if target is not None and (
+            route.cache_any_temperature
+            or self._means.providers[target.provider].heeds_temperature(self.request, target.model)
+        ):
+            recall.write(events)
+
+    def _made(self, route: Route, patience: Patience) -> Events:
+        """Return a new answer."""
+        request = msgspec.structs.replace(self.request, messages=repaired(self.request.messages))
+        return self._answered(request, self._race(route, patience), patience)
+
+    def _answered(self, request: TurnRequest, race: Race, patience: Patience) -> Events:
         try:
             attempt = yield from race.run(request)
         except ProviderError as failure:
@@ -184,6 +236,7 @@ def with_defaults(request: TurnRequest, route: Route) -> TurnRequest:
     return msgspec.structs.replace(
         request,
         params={**route.params, **request.params},
+        cache_ttl_s=route.cache_ttl_s,
         prompt_caching=route.prompt_caching,
         reasoning_content=route.reasoning_content,
         budget=route.budget,

@@ -20,7 +20,7 @@ import msgspec
 
 from app.domain.errors import GlottisError, ProviderTimeout, ServerStopping
 from app.domain.events import Event, Finish
-from app.domain.ports import Caller, Observer, Provider
+from app.domain.ports import Cache, Caller, Observer, Provider
 from app.domain.request import TurnRequest
 from app.engine.account import record_of
 from app.engine.answer import Answer, Means
@@ -37,12 +37,18 @@ SWEEP_S = 0.5
 class Desk:
     """Takes turns: holds what all of them share, and those that are open."""
 
-    def __init__(self, router: Router, providers: Mapping[str, Provider], observers: Sequence[Observer]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        providers: Mapping[str, Provider],
+        observers: Sequence[Observer],
+        cache: Cache | None = None,
+    ) -> None:
         self.observers = observers
         self._has_stopped = False
         self.is_draining = False
         """Whether the server is going to stop: the open turns go on for a while."""
-        self._means = Means(router, providers, Breaker(), itertools.count())
+        self._means = Means(router, providers, Breaker(), itertools.count(), cache)
         self._in_flight = InFlight(self.begin)
         self._open: set[Turn] = set()
         self._sweeper: Any = None

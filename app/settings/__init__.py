@@ -10,7 +10,7 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file
+from app.settings import cache, environment, file
 
 
 class SettingsError(Exception):
@@ -39,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
+    cache: cache.CacheSettings
 
     @classmethod
     def load(cls) -> "Settings":
@@ -48,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
         values = environment.read(env)
+        values["cache"] = cache.read(env)
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)

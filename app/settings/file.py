@@ -17,6 +17,9 @@ from app.settings.schema import ConfigSchema, Known
 BUILT_IN = ("openai", "anthropic", "local", "function")
 """Providers that need no table in glottis.toml."""
 
+OWN = ("prompt_caching", "reasoning_content", "cache_ttl_s", "cache_any_temperature")
+"""What a route says of itself, beside its parameters and its budget."""
+
 
 def read(path: Path, env: Env, *, required: bool, wrong: list[str]) -> dict[str, Any]:
     """Return what glottis.toml sets, with the keys that it names, adding to `wrong` what is wrong with it."""
@@ -47,7 +50,7 @@ def read(path: Path, env: Env, *, required: bool, wrong: list[str]) -> dict[str,
 
 
 def _route(table: dict[str, Any], budget: Mapping[str, Any]) -> Route:
-    own = {name: table[name] for name in ("prompt_caching", "reasoning_content") if name in table}
+    own = {name: table[name] for name in OWN if name in table}
     return Route(table["targets"], set_params(table), budget=Budget(**{**budget, **table.get("budget", {})}), **own)
 
 
