@@ -65,6 +65,11 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         super().__init__(*args, **kwargs)
         self._idle_since: dict[Any, float] = {}
 
+    def run(self) -> None:
+        """Serve, from now to the end."""
+        self.wsgi.extensions["glottis.desk"].open()
+        super().run()
+
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""
         if not self.cfg.is_ssl:

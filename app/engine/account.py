@@ -39,7 +39,7 @@ def record_of(
     whether its caller stayed as long as there was something to hear, `accounts` whether it tells what the answer cost:
     of those that share one, only one does. `shares` is as in TurnRecord.
     """
-    tally, attempt = answer.tally, answer.attempt
+    tally = answer.tally
     error = error or answer.failure
     end = _end(error, tally.finish.reason if tally.finish is not None and is_heard else None)
     told = _ours(error)
@@ -50,7 +50,7 @@ def record_of(
         stream=request.stream,
         end=end,
         status=_status(told, end, is_out=is_committed and (request.stream or answer.failure is not None)),
-        target=None if attempt is None else str(attempt.target),
+        target=answer.target,
         attempts=[each if accounts else msgspec.structs.replace(each, usage=None) for each in answer.past],
         error=None if told is None else f"{told.name}: {told.detail or told.message}",
         first_speakable_ms=None
