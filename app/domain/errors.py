@@ -25,6 +25,7 @@
     │   │   └── ContentNotTaken        400     invalid_request_error   content_not_supported
     │   └── FunctionFailed             502     server_error            function_failed
     ├── ServerStopping                 503     server_error            server_stopping
+    ├── StoreDown                      503     server_error            store_unavailable
     └── InternalError                  500     server_error            internal_error
 
     CallerGone                         not a failure: the caller hung up or barged in, and the turn ends there
@@ -110,6 +111,14 @@ class ServerStopping(GlottisError):
     status = 503
     default_code = "server_stopping"
     default_message = "The server is restarting. Please try again."
+
+
+class StoreDown(GlottisError):
+    """What workers share cannot be reached. Whoever asks the store goes on without, unless the operator says no."""
+
+    status = 503
+    default_code = "store_unavailable"
+    default_message = "The server cannot check its limits just now. Please try again."
 
 
 class RequestError(GlottisError):

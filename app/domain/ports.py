@@ -114,3 +114,16 @@ class Observer(Protocol):
     def turn_ended(self, record: TurnRecord) -> None:
         """Take note of a turn; must neither block nor raise."""
         ...
+
+
+class Store(Protocol):
+    """What workers and machines share, and may be down."""
+
+    is_up: bool
+    """Whether it answered when it was last asked; while it did not, it is asked again in the background."""
+    failures: int
+    """How often this process could not do what it wanted of it."""
+
+    def ping(self) -> bool:
+        """Whether it answers now, and takes what is written to it."""
+        ...

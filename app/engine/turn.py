@@ -62,6 +62,7 @@ class Desk:
         turn = Turn(request, caller or Anybody(), self)
         self._open.add(turn)
         if self._sweeper is None or self._sweeper.dead:
+            self.open()
             self._sweeper = gevent.spawn(self._sweep)
         try:
             if self._has_stopped:
