@@ -11,7 +11,7 @@ from scripted import Listener, ScriptedProvider
 from app.domain.config import Budget, Route, Target
 from app.domain.errors import CallerGone
 from app.domain.events import Event, Filler, Finish, Pause, Start, Text, ToolCall, Usage
-from app.domain.ports import Cache, Caller
+from app.domain.ports import Cache, Caller, Fleet
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt, TurnRecord
 from app.engine.attempt import LiveAttempt
@@ -57,6 +57,7 @@ class Room:
         cache: Cache | None = None,
         cache_ttl_s: float = 0.0,
         cache_any_temperature: bool = False,
+        fleet: Fleet | None = None,
         **budget: Any,
     ) -> None:
         self.providers = {provider.name: provider for provider in providers}
@@ -70,7 +71,7 @@ class Room:
             budget=Budget(**budget),
         )
         router = Router({"m": route}, self.providers.keys(), set(), default)
-        self.desk = Desk(router, self.providers, [self.observer], cache)
+        self.desk = Desk(router, self.providers, [self.observer], cache, fleet)
 
     def take(self, caller: Caller | None = None, /, **request: Any) -> Turn:
         """Bring a request to its commit."""
