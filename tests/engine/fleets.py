@@ -1,4 +1,4 @@
-"""Workers that share a store, in one process: what they claim and tell each other, with faults where a test wants them."""
+"""Workers that share a store, in one process: what they claim and tell each other, with faults where wanted."""
 
 import time
 from collections.abc import Callable

@@ -76,7 +76,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def two(sea: Sea) -> Iterator[tuple[Worker, Worker]]:
     """Make two workers."""
-    yield Worker(sea, "a"), Worker(sea, "b")
+    return Worker(sea, "a"), Worker(sea, "b")
 
 
 def test_copies_at_two_workers(two: tuple[Worker, Worker]) -> None:
