@@ -3,8 +3,8 @@
 The same means every byte that shapes the answer. What was said is said again as a stream of the same pieces, because
 the voice of an agent begins with the first of them and is spoken over at any of them.
 
-A route without a cache pays nothing. On one that has one, the key costs 20 us of CPU for a request of 4 kB, writing 25
-us for an answer of 30 pieces, after its last byte, and reading as much (timeit); with Valkey, a round trip as well.
+A route without a cache pays 0.4 us a turn. On one that has one, the key costs 21 us of CPU for a conversation of 40
+messages, writing an answer of 30 pieces 6 us, after its last byte, and reading it 9 us; in Valkey 0.1 ms more for each.
 """
 
 import contextlib

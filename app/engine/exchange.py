@@ -2,7 +2,8 @@
 
 An answer is made by one worker, and shared with a copy of the turn that reaches another one. Before its upstream call
 a turn that may be shared asks the store who makes its answer: one round trip, and the only one where nobody else asks
-the same. The store holds no more than that worker's name; nothing is published unless somebody wants to hear it.
+the same: 0.11 ms of CPU. The store holds no more than that worker's name; nothing is published unless somebody wants to
+hear it. A turn that names no conversation, or a server without a store, pays nothing.
 """
 
 import contextlib

@@ -103,14 +103,14 @@ class Following:
                 self.ending = message.ending
 
     def _next(self, patience: Patience) -> Said:
-        heard_at = time.monotonic()
+        heard_at_s = patience.now_s()  # which does not count what this process was too busy to hear
         while True:
             try:
                 with patience.waiting():
                     message: Said | NotHere = self._inbox.get(timeout=DOUBT_S)
             except Empty:
                 is_there = self._fleet.tell(self.leader, encode(Ping()))
-                if is_there and time.monotonic() - heard_at < LOST_S:
+                if is_there and patience.now_s() - heard_at_s < LOST_S:
                     continue
                 self._is_joined = False
                 raise Lost from None
