@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from api.client import Reply, begin_chat, chat, read_until
 from gateway import Gateway
-from upstreams import OpenAIUpstream
+from upstreams import OpenAIUpstream, Wait
 from upstreams import openai as gpt
 
 from app.api.caching import allowed_by
@@ -70,7 +70,10 @@ def test_other_routes_say_nothing(kept: Gateway) -> None:
 
 def test_hanging_up_in_a_replay(kept: Gateway, openai_upstream: OpenAIUpstream) -> None:
     """A caller who speaks over a replayed answer ends it, as any other."""
-    openai_upstream.answers["gpt-4o-kept"] = gpt.text_answer(WORDS * 20)  # which are two seconds
+    # What comes in one packet is one piece: here are 400, whose replay takes two seconds.
+    openai_upstream.answers["gpt-4o-kept"] = gpt.text_answer(
+        [step for word in WORDS * 10 for step in (word, Wait(0.001))]
+    )
     mark = "speaking over"
     ask(kept, mark)
     until_kept(kept, mark)
@@ -79,7 +82,7 @@ def test_hanging_up_in_a_replay(kept: Gateway, openai_upstream: OpenAIUpstream) 
         assert b"X-Cache: hit" in read_until(sock, b"word0")
     line = kept.turns(1, conversation_id=mark)[0]
     assert (line["end"], line["cache"]) == ("caller_gone", "hit")
-    assert 0 < line["text_chars"] < len("".join(WORDS * 20))
+    assert 0 < line["text_chars"] < len("".join(WORDS * 10))
 
 
 @pytest.mark.parametrize(
