@@ -18,7 +18,7 @@ from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.settings.store import StoreSettings
-from app.stores.memory import MemoryCache
+from app.stores.memory_cache import MemoryCache
 from app.telemetry import logs
 
 if TYPE_CHECKING:

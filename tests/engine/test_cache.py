@@ -21,7 +21,7 @@ from app.domain.request import TurnRequest
 from app.engine import cache as module
 from app.engine.cache import key_of
 from app.engine.recording import from_bytes, to_bytes
-from app.stores.memory import MemoryCache
+from app.stores.memory_cache import MemoryCache
 
 COLD: dict[str, Any] = {"params": {"temperature": 0}}
 

@@ -14,7 +14,7 @@ from app.domain import errors
 from app.domain.events import Event, Filler, Finish, Pause, Start, Text, Usage
 from app.domain.turn import TurnRecord
 from app.engine import following, inflight, messages, remote
-from app.stores.memory import MemoryCache
+from app.stores.memory_cache import MemoryCache
 
 MORE = Text(" there")
 WHOLE: list[Event] = [Start("id"), HI, MORE, STOP, USAGE]

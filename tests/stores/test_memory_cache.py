@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.stores.memory import OVERHEAD_BYTES, MemoryCache
+from app.stores.memory_cache import OVERHEAD_BYTES, MemoryCache
 
 
 class Clock:
