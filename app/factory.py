@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, models, openapi
+from app.api import auth, chat, errors, health, hooks, limits, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Cache, Fleet, Provider
+from app.domain.ports import Cache, Fleet, Limiter, Provider
 from app.engine.catalogue import Catalogue
 from app.engine.messages import VERSION
 from app.engine.routing import Router
@@ -50,15 +50,16 @@ def create_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
+        STORE_FAIL_CLOSED=settings.store.fail_closed,
     )
-    store = _store(settings.store)
+    store = app.extensions["glottis.store"] = _store(settings.store)
     app.extensions["glottis.desk"] = Desk(
         router, providers, [logs.TurnLog()], cache=_cache(settings, store), fleet=_fleet(store)
     )
-    app.extensions["glottis.store"] = store
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
     auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
+    limits.init_app(app, _gate(settings, store), trusted_hops=settings.trusted_hops)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
@@ -70,7 +71,25 @@ def _store(settings: StoreSettings) -> "Valkey | None":
         return None
     from app.stores.valkey import Valkey  # 9 MB and 0.1 s, for those who have one
 
-    return Valkey(settings.url, verify=settings.verify)
+    return Valkey(settings.url, verify=settings.verify, timeout_s=settings.timeout_s)
+
+
+def _gate(settings: Settings, store: "Valkey | None") -> limits.Gate | None:
+    """Return what turns must pass, if there are limits."""
+    routes = {name: route.limits for name, route in settings.routes.items() if route.limits}
+    if not (settings.limits or routes):
+        return None
+    return limits.Gate(_limiter(store), settings.limits, routes, fail_closed=settings.store.fail_closed)
+
+
+def _limiter(store: "Valkey | None") -> Limiter:
+    if store is None:
+        from app.stores.memory import LocalLimits
+
+        return LocalLimits()
+    from app.stores.limits import SharedLimits
+
+    return SharedLimits(store)
 
 
 def _cache(settings: Settings, store: "Valkey | None") -> Cache | None:

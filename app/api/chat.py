@@ -14,6 +14,7 @@ from app.api.caching import allowed_by, told
 from app.api.caller import CallerWatch
 from app.api.completion import fold
 from app.api.desk import desk
+from app.api.limits import Admission, admit
 from app.api.sse import ChunkEncoder, error_event
 from app.domain.errors import (
     CallerGone,
@@ -42,10 +43,14 @@ def chat_completions() -> Response:
     # Words that wait for other callers go first; and calls that came together go out together, so that their chunks
     # come in step and share the loop's wake-ups: 8.3 ms of CPU a turn instead of 10.5, 50 streams begun at once.
     gevent.sleep(0)
+    admission: Admission | None = None
     try:
-        turn = desk().take(turn_request, watch)
+        admission = admit(turn_request)
+        turn = desk().take(turn_request, watch, admission)
     except BaseException:
         watch.stop()
+        if admission is not None:
+            admission.close()
         raise
     completion_id, created = f"chatcmpl-{uuid.uuid4().hex[:29]}", int(time.time())
     if turn_request.stream:

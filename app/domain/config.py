@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from app.domain.limits import Limits
+
 USUAL_FIRST_TOKEN_S = 3.0
 """To the first word, of a model that does not think before it speaks."""
 
@@ -61,7 +63,7 @@ class Route(Struct, frozen=True):
 
     `prompt_caching` lets Anthropic cache what repeats; `reasoning_content` shows the caller the model's thinking.
     `cache_ttl_s` is how long the answer cache keeps an answer, seconds; 0 is no cache. It keeps those at temperature 0,
-    or with `cache_any_temperature` all.
+    or with `cache_any_temperature` all. `limits` are a key's on this route, beside those that it has altogether.
     """
 
     targets: list[Target]
@@ -71,3 +73,4 @@ class Route(Struct, frozen=True):
     cache_ttl_s: float = 0.0
     cache_any_temperature: bool = False
     budget: Budget = Budget()
+    limits: Limits = Limits()

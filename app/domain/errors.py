@@ -8,7 +8,9 @@
     │   ├── ModelNotFound              404     invalid_request_error   model_not_found
     │   ├── MethodNotAllowed           405     invalid_request_error   method_not_allowed
     │   ├── RequestTooLarge            413     invalid_request_error   request_too_large
-    │   └── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
+    │   ├── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
+    │   └── RateLimitExceeded          429     requests                rate_limit_exceeded
+    │       └── TokenLimitExceeded     429     tokens                  rate_limit_exceeded
     ├── ProviderError                  502     server_error            provider_error
     │   ├── ProviderUnreachable        502     server_error            provider_unreachable
     │   ├── ProviderBroken             502     server_error            provider_broken
@@ -178,6 +180,21 @@ class UnsupportedMediaType(RequestError):
 
     status = 415
     default_code = "unsupported_media_type"
+
+
+class RateLimitExceeded(RequestError):
+    """The caller's own limit here: requests per minute, or turns at once."""
+
+    status = 429
+    type = "requests"
+    default_code = "rate_limit_exceeded"
+    default_message = "Rate limit reached."
+
+
+class TokenLimitExceeded(RateLimitExceeded):
+    """The caller's own limit of tokens per minute."""
+
+    type = "tokens"
 
 
 class ProviderError(GlottisError):

@@ -10,6 +10,7 @@ from app.domain.errors import (
     InternalError,
     ProviderError,
     ProviderTimeout,
+    RateLimitExceeded,
     ServerStopping,
 )
 from app.domain.request import TurnRequest
@@ -77,6 +78,8 @@ def _end(error: BaseException | None, finish_reason: str | None) -> End:
             return "provider_timeout"
         case ServerStopping():
             return "drained"
+        case RateLimitExceeded():
+            return "limit"
         case GlottisError() if error.status < 500 and error.type == "invalid_request_error":
             return "invalid_request"
         case ProviderError():

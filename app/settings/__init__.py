@@ -10,7 +10,8 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
-from app.settings import cache, environment, file, store
+from app.domain.limits import Limits
+from app.settings import cache, environment, file, limits, store
 from app.settings.cache import CacheSettings
 from app.settings.store import StoreSettings
 
@@ -43,6 +44,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     routes: Mapping[str, Route]
     store: StoreSettings
     cache: CacheSettings
+    limits: Limits
+    trusted_hops: int
 
     @classmethod
     def load(cls) -> "Settings":
@@ -51,7 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env) | store.read(env) | cache.read(env)
+        values = environment.read(env) | store.read(env) | cache.read(env) | limits.read(env)
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)

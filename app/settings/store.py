@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from environs import Env
-from marshmallow import ValidationError
+from marshmallow import ValidationError, validate
 from msgspec import Struct
 
 SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
@@ -13,10 +13,14 @@ SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
-    """The store's address, None for none; whether its certificate is verified; whether calls stop where it is down."""
+    """The store's address, None for none, and whether its certificate is verified.
+
+    `timeout_s` is the longest wait for it, `fail_closed` whether turns are refused while it is down.
+    """
 
     url: str | None = None
     verify: bool = True
+    timeout_s: float = 0.2
     fail_closed: bool = False
 
 
@@ -31,6 +35,7 @@ def read(env: Env) -> dict[str, Any]:
     settings = StoreSettings(
         url=_as_redis(valkey or redis) or None,
         verify=bool(valkey) or "DYNO" not in os.environ,
+        timeout_s=env.float("STORE_TIMEOUT_S", 0.2, validate=validate.Range(0.01, 10)) or 0.2,
         fail_closed=env.bool("STORE_FAIL_CLOSED", False),
     )
     return {"store": settings}

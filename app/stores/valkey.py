@@ -2,7 +2,7 @@
 
     store.run(lambda client: client.get(...))      the work's result, or StoreDown
 
-A store that fails, or is silent for REPLY_S, counts as down at once: whoever asks then gets StoreDown without a wait,
+A store that fails, or is silent for too long, counts as down at once: whoever asks then gets StoreDown without a wait,
 and a greenlet asks every PROBE_S until it is back. The log is told twice: when it goes down, and when it is back.
 
 No connection is made before the first use, so that none is shared by the workers of a preloaded application; redis-py's
@@ -29,8 +29,7 @@ from app.domain.errors import StoreDown
 
 LOGGER = logging.getLogger("glottis")
 
-CONNECT_S = 0.2
-REPLY_S = 0.2
+TIMEOUT_S = 0.2
 LAST_LOOK_S = 0.001
 
 PROBE_S = 1.0
@@ -45,12 +44,15 @@ Result = TypeVar("Result")
 class Valkey:
     """The store at an address; see domain.ports.Store."""
 
-    def __init__(self, url: str, *, verify: bool = True) -> None:
-        """Take the address, `redis://` or `rediss://`, and whether a certificate there is verified."""
+    def __init__(self, url: str, *, verify: bool = True, timeout_s: float = TIMEOUT_S) -> None:
+        """Take the address, `redis://` or `rediss://`, whether a certificate there is verified, and how long to wait.
+
+        `timeout_s` holds for connecting and for a reply, each.
+        """
         self.is_up = True
         self.failures = 0
         self.database = int(urlsplit(url).path.strip("/") or 0)
-        self._new_client = partial(_client, url, verify=verify)
+        self._new_client = partial(_client, url, verify=verify, timeout_s=timeout_s)
         self._client = self._new_client()
         self._slots = BoundedSemaphore(CONNECTIONS)
 
@@ -117,7 +119,7 @@ class _Patient(redis.Connection):
         try:
             super().connect()  # type: ignore[no-untyped-call] # redis-py is typed in part
         except redis.TimeoutError:
-            if time.monotonic() - began_at < 2 * CONNECT_S:
+            if time.monotonic() - began_at < 2 * (self.socket_connect_timeout or 0.0):
                 raise
             super().connect()  # type: ignore[no-untyped-call]
 
@@ -145,7 +147,7 @@ class _Secured(_Patient, redis.SSLConnection):
         return self._context.wrap_socket(sock, server_hostname=self.host)
 
 
-def _client(url: str, *, verify: bool) -> redis.Redis:
+def _client(url: str, *, verify: bool, timeout_s: float) -> redis.Redis:
     options: dict[str, Any] = {"connection_class": _Patient}
     if url.startswith("rediss:"):
         options = {"connection_class": _Secured, "context": _context(verify=verify)}
@@ -154,8 +156,8 @@ def _client(url: str, *, verify: bool) -> redis.Redis:
         url,
         **options,
         max_connections=CONNECTIONS + 1,  # and one for the probe
-        socket_connect_timeout=CONNECT_S,
-        socket_timeout=REPLY_S,
+        socket_connect_timeout=timeout_s,
+        socket_timeout=timeout_s,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         protocol=2,

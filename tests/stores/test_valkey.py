@@ -2,9 +2,12 @@
 
 import logging
 import time
+from pathlib import Path
 
 import gevent
 import pytest
+from certificates import needs_openssl, self_signed
+from tls import secured
 from valkeys import RealValkey
 
 from app.domain.errors import StoreDown
@@ -19,7 +22,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def store_at(valkey: RealValkey) -> Valkey:
     """Return the store at a Valkey."""
-    return Valkey(valkey.url.replace("valkey:", "redis:"))
+    return Valkey(valkey.url.replace("valkey:", "redis:"), timeout_s=10)
 
 
 def wait_until_up(store: Valkey) -> None:
@@ -57,13 +60,25 @@ def test_killed_and_back(
 
 def test_a_silent_store_is_waited_for_once(own_valkey: RealValkey) -> None:
     """One turn pays the time-out; those that come after it pay nothing."""
-    store = store_at(own_valkey)
+    store = Valkey(own_valkey.url.replace("valkey:", "redis:"), timeout_s=0.5)
     assert store.ping()
     own_valkey.freeze()
     began_at = time.monotonic()
     for _ in range(100):
         assert not store.ping()
-    assert time.monotonic() - began_at < 5
+    assert time.monotonic() - began_at < 10  # 50 s if each paid
     own_valkey.thaw()
     wait_until_up(store)
     assert store.ping()
+
+
+@needs_openssl
+def test_certificates(valkey: RealValkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over TLS a certificate must be trusted, and be for that host, unless it is not to be verified."""
+    certificate = self_signed(tmp_path, "IP:127.0.0.1")
+    with secured(valkey.port, certificate) as port:
+        assert Valkey(f"rediss://127.0.0.1:{port}", verify=False, timeout_s=10).ping()
+        assert not Valkey(f"rediss://127.0.0.1:{port}", timeout_s=10).ping()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert Valkey(f"rediss://127.0.0.1:{port}", timeout_s=10).ping()
+        assert not Valkey(f"rediss://localhost:{port}").ping()
