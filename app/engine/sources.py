@@ -75,6 +75,7 @@ def _followed(answer: "Answer", following: Following | None, route: Route, patie
         answer.is_followed = answer.is_accounted = True
         if (yield from _heard(answer, following, patience)):
             return
+        answer.is_followed = False  # while one asks: others may hear that it is ours before we do
         following = _look_for(answer, route, instead_of=following.leader)
     answer.is_followed = answer.is_accounted = False
     yield from _rest(answer, route, patience)
