@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, limits, models, openapi
+from app.api import auth, chat, errors, health, hooks, limits, metrics, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Cache, Fleet, Limiter, Provider
+from app.domain.ports import Cache, Fleet, Limiter, Observer, Provider
 from app.engine.catalogue import Catalogue
 from app.engine.messages import VERSION
 from app.engine.routing import Router
@@ -20,6 +20,10 @@ from app.settings import Settings, SettingsError
 from app.settings.store import StoreSettings
 from app.stores.memory_cache import MemoryCache
 from app.telemetry import logs
+from app.telemetry.prices import PriceList
+
+if TYPE_CHECKING:
+    from app.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from app.stores.valkey import Valkey
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application for these settings."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log.level, settings.log.format)
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
     named = settings.default_provider
@@ -44,6 +48,9 @@ def create_app(settings: Settings) -> Flask:
         routes=sorted(settings.routes),
         anonymous=not settings.api_keys,
     )
+    if settings.log.content:
+        logs.log(logging.WARNING, "content_is_logged", setting="LOG_CONTENT")
+    listeners = [logs.ContentLog()] if settings.log.content else []
 
     app = Flask("glottis", static_folder=None)
     app.config.update(
@@ -52,17 +59,25 @@ def create_app(settings: Settings) -> Flask:
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
         STORE_FAIL_CLOSED=settings.store.fail_closed,
     )
+    measured = _metrics(settings)
+    observers: list[Observer] = [logs.TurnLog(), *([measured] if measured is not None else [])]
     store = app.extensions["glottis.store"] = _store(settings.store)
-    app.extensions["glottis.desk"] = Desk(
-        router, providers, [logs.TurnLog()], cache=_cache(settings, store), fleet=_fleet(store)
-    )
+    cost_of, cache, fleet = _prices(settings).cost_usd, _cache(settings, store), _fleet(store)
+    desk = Desk(router, providers, observers, cost_of, listeners, cache, fleet)
+    app.extensions["glottis.desk"] = desk
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
-    auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
+    auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
     limits.init_app(app, _gate(settings, store), trusted_hops=settings.trusted_hops)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
+    if measured is not None:
+        metrics.init_app(app, settings.metrics, measured)
+        measured.watch("glottis_turns_in_flight", lambda: desk.open_turns)
+        measured.watch("glottis_breaker_state", desk.breaker_states)
+        if store is not None:
+            measured.watch("glottis_store_up", lambda: {"valkey": float(store.is_up)})
     return app
 
 
@@ -84,7 +99,7 @@ def _gate(settings: Settings, store: "Valkey | None") -> limits.Gate | None:
 
 def _limiter(store: "Valkey | None") -> Limiter:
     if store is None:
-        from app.stores.memory import LocalLimits
+        from app.stores.memory_limits import LocalLimits
 
         return LocalLimits()
     from app.stores.limits import SharedLimits
@@ -111,12 +126,29 @@ def _fleet(store: "Valkey | None") -> Fleet | None:
     return ValkeyFleet(store, VERSION)
 
 
-def _providers(settings: Settings) -> dict[str, Provider]:
-    vendors: dict[str, Vendor] = {
+def _metrics(settings: Settings) -> "Metrics | None":
+    if not settings.metrics.on:
+        return None
+    from app.telemetry.metrics import Metrics  # 1 MB and 20 ms, for those who ask for it
+
+    targets = {str(target) for route in settings.routes.values() for target in route.targets}
+    return Metrics(settings.routes, targets)
+
+
+def _vendors(settings: Settings) -> dict[str, Vendor]:
+    return {
         "openai": Vendor("openai", settings.openai_base_url, "OPENAI_API_KEY", settings.openai_api_key),
         "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
         **settings.vendors,
     }
+
+
+def _prices(settings: Settings) -> PriceList:
+    return PriceList({name: vendor.base_url for name, vendor in _vendors(settings).items()})
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    vendors = _vendors(settings)
     targets = [target for route in settings.routes.values() for target in route.targets]
     functions = {target.model for target in targets if target.provider == "function"}
     providers = build(vendors, functions)

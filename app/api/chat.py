@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 import msgspec
 from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import ClientDisconnected
 
 from app.api.auth import keyed
 from app.api.caching import allowed_by, told
@@ -15,6 +16,7 @@ from app.api.caller import CallerWatch
 from app.api.completion import fold
 from app.api.desk import desk
 from app.api.limits import Admission, admit
+from app.api.refusal import ASKED, TAKEN, account
 from app.api.sse import ChunkEncoder, error_event
 from app.domain.errors import (
     CallerGone,
@@ -37,17 +39,20 @@ STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 def chat_completions() -> Response:
     """Answer a turn."""
-    turn_request = _read_request()
-    watch = CallerWatch(request.environ)
+    environ = request.environ
+    turn_request = environ[ASKED] = _read_request()
+    watch = CallerWatch(environ)
     watch.start()
     # Words that wait for other callers go first; and calls that came together go out together, so that their chunks
     # come in step and share the loop's wake-ups: 8.3 ms of CPU a turn instead of 10.5, 50 streams begun at once.
-    gevent.sleep(0)
     admission: Admission | None = None
     try:
+        gevent.sleep(0)
         admission = admit(turn_request)
+        environ[TAKEN] = True
         turn = desk().take(turn_request, watch, admission)
-    except BaseException:
+    except BaseException as error:
+        account(error)
         watch.stop()
         if admission is not None:
             admission.close()
@@ -106,8 +111,9 @@ def _read_request() -> TurnRequest:
         raise UnsupportedMediaType("Compressed request bodies are not supported.", param="Content-Encoding")
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("The request body must be JSON: send 'Content-Type: application/json'.")
+    body = request.environ[ASKED] = _decoded(_body())
     return load_request(
-        _decoded(_body()),
+        body,
         request_id=request.environ["glottis.request_id"],
         caller=request.environ.get("glottis.caller", ""),
         conversation_id=request.headers.get("X-Conversation-Id"),
@@ -118,7 +124,10 @@ def _read_request() -> TurnRequest:
 
 
 def _body() -> bytes:
-    body = request.get_data(cache=False)
+    try:
+        body = request.get_data(cache=False)
+    except ConnectionError:
+        raise ClientDisconnected from None
     # A chunked body that is too long is cut off at the limit, without an error; one of exactly that length goes too.
     if request.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestTooLarge("The request body is larger than this server takes.")

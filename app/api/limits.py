@@ -16,7 +16,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.domain.errors import RateLimitExceeded, StoreDown, TokenLimitExceeded
-from app.domain.limits import Count, Limits, Meter, Window
+from app.domain.limits import MARGIN_S, Count, Limits, Meter, Window
 from app.domain.ports import Limiter
 from app.domain.request import TurnRequest
 from app.domain.turn import TurnRecord
@@ -143,10 +143,10 @@ def _check(counts: Sequence[Count]) -> None:
             over.append((count.tokens.wait_s, TokenLimitExceeded, "tokens", count.tokens.limit))
     if over:
         wait_s, error, what, limit = max(over, key=lambda one: one[0])
-        again = duration(math.ceil(wait_s))
+        again = duration(max(1, math.ceil(wait_s)))
         raise error(
             f"Rate limit reached for {what} per minute: limit {limit}. Please try again in {again}.",
-            retry_after_s=wait_s,
+            retry_after_s=max(wait_s, MARGIN_S),
         )
 
 

@@ -71,9 +71,13 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle_since: dict[Any, float] = {}
+        self._connections = 0
 
     def run(self) -> None:
         """Serve until the end."""
+        if (metrics := self.wsgi.extensions.get("glottis.metrics")) is not None:
+            metrics.watch("glottis_connections", lambda: self._connections)
+            metrics.start()
         StreamServer.max_accept = MOST_ACCEPTED
         self.wsgi.extensions["glottis.desk"].open()
         super().run()
@@ -83,9 +87,11 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         if not self.cfg.is_ssl:
             client = ClientSocket(client.family, client.type, fileno=client.detach())
         self._idle_since[client] = time.monotonic()
+        self._connections += 1
         try:
             super().handle(listener, client, addr)
         finally:
+            self._connections -= 1
             self._idle_since.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:

@@ -30,40 +30,36 @@ class Meter(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What was used of a limit, seen from now: as `limits` keeps it, in the fixed window that runs and the one before.
-
-    The one before counts for as much of it as still lies within the last WINDOW_S, as if its uses had come evenly.
-    """
+    """A limit and what is left of it, and in how many seconds all of it is back, and one more is allowed."""
 
     limit: int
-    before: int
-    before_ends_s: float
-    """Until the one before counts no more, in seconds."""
-    running: int
-    running_ends_s: float
-    """Until the running one will count no more: it runs out WINDOW_S earlier."""
+    remaining: int
+    reset_s: float
+    wait_s: float
 
-    @property
-    def remaining(self) -> int:
-        """How much is left."""
-        used = math.floor(self.before * self.before_ends_s / WINDOW_S) + self.running
-        return max(0, self.limit - used)
 
-    @property
-    def reset_s(self) -> float:
-        """Seconds until all of it is there again, if nothing more is used."""
-        if self.running:
-            return self.running_ends_s
-        return self.before_ends_s if self.before else 0.0
+def exact(limit: int, used: int, oldest_s: float) -> Window:
+    """Return the window of a limit whose every use is known: how many there were, and how long ago the oldest was."""
+    remaining = max(0, limit - used)
+    wait_s = 0.0 if remaining else max(0.0, WINDOW_S - oldest_s) + MARGIN_S
+    return Window(limit, remaining, WINDOW_S if used else 0.0, wait_s)
 
-    @property
-    def wait_s(self) -> float:
-        """Seconds until one more is allowed."""
-        if self.remaining:
-            return 0.0
-        if self.running < self.limit:
-            return self.before_ends_s - (self.limit - self.running) * WINDOW_S / self.before + MARGIN_S
-        return self.running_ends_s - self.limit * WINDOW_S / self.running + MARGIN_S
+
+def fading(limit: int, before: int, before_ends_s: float, running: int, running_ends_s: float) -> Window:
+    """Return the window of a limit whose uses are known by the minute: of the one before, and of the running one.
+
+    The one before counts for as much of it as still lies within the last WINDOW_S, as if its uses had come evenly, and
+    ends in `before_ends_s`; the running one will have ended, after it has been the one before, in `running_ends_s`.
+    """
+    remaining = max(0, limit - math.floor(before * before_ends_s / WINDOW_S) - running)
+    if remaining:
+        wait_s = 0.0
+    elif running < limit:
+        wait_s = before_ends_s - (limit - running) * WINDOW_S / before + MARGIN_S
+    else:
+        wait_s = running_ends_s - limit * WINDOW_S / running + MARGIN_S
+    reset_s = running_ends_s if running else before_ends_s if before else 0.0
+    return Window(limit, remaining, reset_s, wait_s)
 
 
 class Count(NamedTuple):

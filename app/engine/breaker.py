@@ -140,6 +140,11 @@ class Breaker:
         waits = {target: self._wait(target, budget, now) for target in targets}
         return sorted(targets, key=lambda target: waits[target])
 
+    def states(self) -> dict[str, int]:
+        """Return the targets that failed lately: 0 if asked as usual, 1 half open, 2 open."""
+        now = self._clock()
+        return {str(target): _state_at(state, now) for target, state in self._states.items()}
+
     def _wait(self, target: Target, budget: Budget, now: float) -> float:
         """Return how long a target is to be left alone, in seconds; 0 if it may be asked."""
         state = self._states.get(target)
@@ -150,3 +155,9 @@ class Breaker:
 
 def _probe_of(target: Target) -> str:
     return f"probe:{target}"
+
+
+def _state_at(state: _State, now: float) -> int:
+    if state.open_until == 0.0:
+        return 0
+    return 2 if now < state.open_until else 1

@@ -72,9 +72,9 @@ def recall_of(request: TurnRequest, route: Route, cache: Cache | None) -> Recall
 def key_of(request: TurnRequest, route: Route) -> str:
     """Return what tells answers apart: all that a target is shown of a request, and who the targets are.
 
-    A vendor's model sees neither the conversation's name nor the extra body; a function sees everything. The caller's
-    key is part of it although no model sees it: from how soon an answer comes nobody shall learn what other tenants
-    ask, and what a function does for one of them is not for another.
+    A vendor's model sees neither the conversation's name nor the extra body; a function sees everything. The name of
+    the caller's key is part of it although no model sees it: from how soon an answer comes nobody shall learn what
+    other tenants ask.
     """
     seen = msgspec.structs.replace(request, request_id="", caching="full", cache_ttl_s=0.0)
     if all(target.provider != "function" for target in route.targets):

@@ -3,6 +3,7 @@
 What they hear is sent in batches: whatever has come while the last one was on its way.
 """
 
+import time
 from collections.abc import Callable
 
 import gevent
@@ -22,6 +23,8 @@ class RemoteCaller:
 
     def __init__(self, shared: Shared, fleet: Fleet, worker: str, number: int, over: Callable[[], object]) -> None:
         """Listen from now on, as this number of that worker; `over` is called at the end."""
+        self.came_at = time.monotonic()
+        self.gone_at: float | None = None
         self.detained: Callable[[], bool] = lambda: False
         self._shared = shared
         self._fleet = fleet

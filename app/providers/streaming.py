@@ -1,7 +1,7 @@
 """One upstream answer, from bytes to events: the loop that every provider with a server shares."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from app.domain.errors import ProviderBroken, ProviderError
@@ -42,8 +42,8 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader) -> Eve
     try:
         with _as_broken():
             reply, body = call()
-            headers = reply.named()
-            if headers.get("content-encoding", "identity") != "identity":
+            del call  # which holds the request: an answer may be long, and a worker has thousands of them
+            if reply.headers.get(b"content-encoding", b"identity") != b"identity":
                 raise ProviderBroken(detail="answered with a compressed stream, unasked")
             decoder = Decoder()
             while not reader.done and (data := body.read()):
@@ -54,7 +54,7 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader) -> Eve
                     yield from _read_together(reader, payloads)
             if not reader.done:
                 yield from _read_together(reader, decoder.flush())
-            yield from _ended(reader, headers)
+            yield from _ended(reader, reply)
     finally:
         if body is not None:
             try:
@@ -91,10 +91,10 @@ def _read_together(reader: Reader, payloads: list[bytes]) -> Iterator[Event]:
         yield Text("".join(words))
 
 
-def _ended(reader: Reader, headers: Mapping[str, str]) -> Iterator[Event]:
+def _ended(reader: Reader, reply: Reply) -> Iterator[Event]:
     """Yield the last events. A page or JSON ends here, as no answer; a stream that is only called so was read."""
     try:
         yield from reader.finish()
     except ProviderBroken as error:
-        error.detail = f"{error.detail}; its content-type is {headers.get('content-type', 'missing')}"
+        error.detail = f"{error.detail}; its content-type is {reply.named().get('content-type', 'missing')}"
         raise

@@ -11,8 +11,10 @@ from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
 from app.domain.limits import Limits
-from app.settings import cache, environment, file, limits, store
+from app.settings import cache, environment, file, limits, logs, metrics, store
 from app.settings.cache import CacheSettings
+from app.settings.logs import LogSettings
+from app.settings.metrics import MetricsSettings
 from app.settings.store import StoreSettings
 
 
@@ -37,7 +39,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_tokens_limit: int | None
     conversation_id_fields: list[str]
     local_port: int
-    log_level: str
+    log: LogSettings
+    metrics: MetricsSettings
     default_provider: str | None
     budget: Budget
     vendors: Mapping[str, Vendor]
@@ -55,6 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
         values = environment.read(env) | store.read(env) | cache.read(env) | limits.read(env)
+        values |= {"log": logs.read(env), "metrics": metrics.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)

@@ -1,17 +1,18 @@
 """Limits in Valkey, for all workers and machines: the sliding windows of `limits`, and places for turns.
 
-`limits` counts in two fixed windows per meter, of which the earlier one fades (`SlidingWindowCounter`): a limit of any
-size costs two numbers, where a list of all uses would be as long as the limit; and the store's own clock is the only
-one. Its scripts are sent here in one pipeline, so that a turn waits for one round trip however many limits it has
-(0.17 ms of CPU for one limit, 0.3 ms for four; the library's own calls are two trips for each).
+Requests are counted exactly (`MovingWindow`: a list of when each came, as long as the limit), tokens by the minute
+(`SlidingWindowCounter`: two numbers, of which the older one fades; a list would be a million long). The scripts of
+`limits` are sent here in one pipeline, so that a turn waits for one round trip however many limits it has (0.17 ms of
+CPU for one limit, 0.3 ms for four; the library's own calls are two trips for each).
 
 A place is a lease: it lasts LEASE_S, and the worker that holds it renews it while the turn runs. So the places of a
 worker that was killed are free soon.
 """
 
 import hashlib
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gevent
@@ -20,7 +21,7 @@ from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.domain.errors import StoreDown
-from app.domain.limits import WINDOW_S, Count, Meter, Window
+from app.domain.limits import WINDOW_S, Count, Limits, Meter, exact, fading
 from app.stores.valkey import Valkey
 
 UNBOUNDED = 10**12
@@ -65,12 +66,14 @@ def _script(text: str) -> _Script:
     return _Script(text, hashlib.sha1(text.encode()).hexdigest())  # noqa: S324 (the name that the server gives it)
 
 
-_ACQUIRE = _script(RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW.decode())
-_READ = _script(RedisStorage.SCRIPT_SLIDING_WINDOW.decode())
+_TAKE = _script(RedisStorage.SCRIPT_ACQUIRE_MOVING_WINDOW.decode())
+_TAKEN = _script(RedisStorage.SCRIPT_MOVING_WINDOW.decode())
+_SPEND = _script(RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW.decode())
+_SPENT = _script(RedisStorage.SCRIPT_SLIDING_WINDOW.decode())
 _ENTER = _script(ENTER)
 _RENEW = _script(RENEW)
 
-Call = tuple[_Script, list[str], list[int | str]]
+Call = tuple[_Script, list[str], list[float | str]]
 """A script, its keys and its arguments."""
 
 
@@ -85,15 +88,16 @@ class SharedLimits:
 
     def count(self, meters: Sequence[Meter]) -> list[Count]:
         """Count a request; see domain.ports.Limiter."""
+        now = time.time()
         calls: list[Call] = []
         for name, limits in meters:
-            if limits.requests_per_minute:
-                keys = _window_keys(name, "requests")
-                calls += [(_ACQUIRE, keys, [limits.requests_per_minute, WINDOW_S, 1]), (_READ, keys, [WINDOW_S])]
+            if most := limits.requests_per_minute:
+                keys = [f"glottis:requests:{name}"]
+                calls += [(_TAKE, keys, [now, most, WINDOW_S, 1]), (_TAKEN, keys, [now - WINDOW_S, most])]
             if limits.tokens_per_minute:
-                calls.append((_READ, _window_keys(name, "tokens"), [WINDOW_S]))
+                calls.append((_SPENT, _token_keys(name), [WINDOW_S]))
         results = iter(self._run(calls))
-        return [_count(meter, results) for meter in meters]
+        return [_count(limits, results, now) for _, limits in meters]
 
     def enter(self, meters: Sequence[Meter]) -> str | None:
         """Take a place; see domain.ports.Limiter."""
@@ -123,7 +127,7 @@ class SharedLimits:
         """Count tokens; see domain.ports.Limiter."""
         self._run(
             [
-                (_ACQUIRE, _window_keys(name, "tokens"), [UNBOUNDED, WINDOW_S, tokens])
+                (_SPEND, _token_keys(name), [UNBOUNDED, WINDOW_S, tokens])
                 for name, limits in meters
                 if limits.tokens_per_minute
             ]
@@ -160,24 +164,20 @@ def _results(client: Redis, calls: Sequence[Call]) -> list[Any]:
     return results
 
 
-def _count(meter: Meter, results: Any) -> Count:
-    limits = meter.limits
+def _count(limits: Limits, results: Iterator[Any], now: float) -> Count:
     is_taken, requests, tokens = True, None, None
     if limits.requests_per_minute:
         is_taken = bool(next(results))
-        requests = _window(limits.requests_per_minute, next(results))
+        oldest, used = next(results) or (now, 0)
+        requests = exact(limits.requests_per_minute, used, now - float(oldest))
     if limits.tokens_per_minute:
-        tokens = _window(limits.tokens_per_minute, next(results))
+        before, before_ms, running, running_ms = (max(0, int(number or 0)) for number in next(results))
+        tokens = fading(limits.tokens_per_minute, before, before_ms / 1000, running, running_ms / 1000)
     return Count(requests, tokens, is_taken)
 
 
-def _window(limit: int, state: Sequence[Any]) -> Window:
-    before, before_ms, running, running_ms = (max(0, int(number or 0)) for number in state)
-    return Window(limit, before, before_ms / 1000, running, running_ms / 1000)
-
-
-def _window_keys(name: str, kind: str) -> list[str]:
-    return [f"glottis:{kind}:{name}:before", f"glottis:{kind}:{name}"]
+def _token_keys(name: str) -> list[str]:
+    return [f"glottis:tokens:{name}:before", f"glottis:tokens:{name}"]
 
 
 def _places_key(meter: Meter) -> str:

@@ -35,8 +35,8 @@ LAST_LOOK_S = 0.001
 PROBE_S = 1.0
 PROBE = "glottis:probe"
 
-CONNECTIONS = 8
-"""For a process. Hosts count them: Heroku's smallest store takes 20."""
+CONNECTIONS = 6
+"""For a process, beside the one that probes. Hosts count them: Heroku's smallest store takes 20."""
 
 Result = TypeVar("Result")
 

@@ -1,6 +1,7 @@
 """Many workers and one Valkey: limits are exact for all of them together, and a store that dies takes no turn along."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -52,8 +53,8 @@ def told(asking: "subprocess.Popen[str]") -> dict[str, Any]:
 def test_a_limit_is_exact_over_workers_and_servers(valkey: RealValkey, tmp_path: Path) -> None:
     """Of ten thousand requests to two servers with four workers each, exactly the thousand that are allowed pass.
 
-    The bound of the algorithm: from an empty window, exactly the limit passes within the minute; what comes later
-    passes as evenly as the minute fades.
+    The bound of the algorithm: as many as are allowed in any minute, up to the difference of the machines' clocks, of
+    which there is none here.
     """
     env = PATIENT | {"VALKEY_URL": valkey.url, "LIMIT_REQUESTS_PER_MINUTE": str(LIMIT)}
     with server(env, tmp_path, 4) as one, server(env, tmp_path, 4) as other:
@@ -63,8 +64,8 @@ def test_a_limit_is_exact_over_workers_and_servers(valkey: RealValkey, tmp_path:
     assert answer["statuses"] == {"200": passed, "429": REQUESTS - passed}
     if answer["seconds"] < WINDOW_S:
         assert passed == LIMIT
-    else:
-        assert LIMIT <= passed <= LIMIT * answer["seconds"] / WINDOW_S + 1
+    else:  # on a very busy machine
+        assert LIMIT < passed <= LIMIT * math.ceil(answer["seconds"] / WINDOW_S)
 
 
 @pytest.mark.timeout(150)

@@ -1,303 +1,197 @@
-"""Several servers with one Valkey, real all of them: they share answers under way, the cache, and failing targets."""
+"""Many workers: thousands of streams at once, and one of the workers dies in the middle of them."""
 
-import contextlib
 import json
 import os
+import resource
 import signal
-import socket
+import subprocess
 import sys
-import threading
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from api.client import Reply, begin_chat, chat, read_until
-from gateway import Gateway, free_port
-from upstreams import Answer, Gate, OpenAIUpstream, Recorded
-from upstreams import openai as gpt
-from valkeys import RealValkey, running_valkey
+from gateway import KEY, ROOT, Gateway, free_port
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.parser import text_string_to_metric_families
 
-from app.engine.messages import VERSION
+WORKERS = 4
+STREAMS = 2000
+BEFORE, AFTER = 200, 40
+"""Callers before the storm, so that the worker that dies has counted some, and after it."""
 
-WORDS = ["We ", "are ", "open ", "from ", "nine ", "to ", "five, ", "every ", "day."]
-TEXT = "".join(WORDS)
-HALF = 4
-SLACK_S = 1.0
+WORDS, HOLD_AFTER, TICK_S = 30, 5, 0.12
+FILES = 2 * STREAMS + 500
+"""What may be open in one process, if one worker gets nearly all streams."""
 
 CONFIG = """
 [defaults.budget]
-retries = 0
-first_token_s = 20
-idle_s = 20
+first_token_s = 100
+idle_s = 100
 
-[routes.shared]
-target = "openai/gpt-4o-shared"
+[providers.crowd]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
 
-[routes.kept]
-target = "openai/gpt-4o-kept"
-cache_ttl_s = 60
+[routes.quick]
+target = "crowd/quick"
 
-[routes.broken]
-targets = ["openai/gpt-4o-broken", "openai/gpt-4o-well"]
-
-[routes.broken.budget]
-cooldown_after = 3
-cooldown_s = 1.0
+[routes.held]
+target = "crowd/held"
 """
 
 
-class Servers:
-    """Two servers before one upstream, the second one with two workers."""
-
-    def __init__(self, upstream: OpenAIUpstream, valkey: RealValkey, folder: Path) -> None:
-        self.upstream = upstream
-        self.valkey = valkey
-        env = {"OPENAI_API_KEY": upstream.key, "OPENAI_BASE_URL": upstream.base_url, "VALKEY_URL": valkey.url}
-        self.first = Gateway(env, config=CONFIG, folder=folder)
-        port = free_port()
-        command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
-        self.second = Gateway(env, config=CONFIG, folder=folder, port=port, command=command)
-
-    def wait_until_joined(self) -> None:
-        """Wait until all three workers hear each other."""
-        with self.valkey.client() as client:
-            until = time.monotonic() + 10
-            while sum(count for _, count in client.pubsub_numsub(f"glottis:{VERSION}:0:all")) < 3:
-                assert time.monotonic() < until
-                time.sleep(0.01)
-
-    def asked(self, mark: str, model: str = "") -> list[Recorded]:
-        """The upstream calls for turns with this mark."""
-        return [
-            each
-            for each in self.upstream.requests
-            if mark in json.dumps(each.json) and (each.model or "").endswith(model)
-        ]
-
-    def wait_asked(self, mark: str, count: int) -> list[Recorded]:
-        """Wait for so many of them."""
-        until = time.monotonic() + 5
-        while len(found := self.asked(mark)) < count:
-            assert time.monotonic() < until, f"{len(found)} of {count} calls"
-            self.upstream.wait_for_requests(0)
-            time.sleep(0.01)
-        return found
-
-
-@pytest.fixture(scope="module")
-def servers(openai_upstream: OpenAIUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Run them, with a store of their own."""
-    with running_valkey() as valkey:
-        servers = Servers(openai_upstream, valkey, tmp_path_factory.mktemp("servers"))
-        with servers.first, servers.second:
-            servers.wait_until_joined()
-            yield servers
-
-
 @pytest.fixture
-def gate(openai_upstream: OpenAIUpstream) -> Iterator[threading.Event]:
-    """A model that says half of its words, and the rest when the gate opens; who goes on gets what is missing."""
-    gate = threading.Event()
-
-    def answer(recorded: Recorded) -> Answer:
-        said = [each["content"] for each in recorded.json["messages"] if each["role"] == "assistant"]
-        if said:
-            return gpt.text_answer([TEXT.removeprefix(said[0])])
-        return gpt.text_answer([*WORDS[:HALF], Gate(gate), *WORDS[HALF:]])
-
-    openai_upstream.answers["gpt-4o-shared"] = answer
-    yield gate
-    gate.set()
+def _many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        pytest.skip(f"{FILES} open files a process are needed, and only {hard} may be (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def asks(mark: str, **fields: Any) -> dict[str, Any]:
-    """Name a turn, and its conversation."""
-    return {
-        "messages": [{"role": "user", "content": f"{mark}: when are you open?"}],
-        "elevenlabs_extra_body": {"conversation_id": mark},
-        "stream": True,
-        **fields,
-    }
+@contextmanager
+def crowd(part: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run one of the crowd's two processes."""
+    command = [sys.executable, "-m", f"e2e.crowd.{part}", *map(str, arguments)]
+    with subprocess.Popen(
+        command, cwd=ROOT / "tests", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-Caller = Callable[[Gateway, str], socket.socket]
+def called(gateway: Gateway, model: str, count: int) -> Any:
+    """Let a crowd call; return what they heard."""
+    with crowd("callers", gateway.port, KEY, model, count, WORDS) as callers:
+        told(callers)
+        return told(callers)
 
 
-@pytest.fixture
-def call() -> Iterator[Caller]:
-    """Call a server, and hear half of the answer."""
-    with contextlib.ExitStack() as stack:
-
-        def begin(gateway: Gateway, mark: str) -> socket.socket:
-            sock = stack.enter_context(begin_chat(gateway, "shared", **asks(mark)))
-            read_until(sock, WORDS[HALF - 1].encode())
-            return sock
-
-        yield begin
+def order(process: subprocess.Popen[str], what: str) -> None:
+    """Give a process a line on its standard input."""
+    assert process.stdin is not None
+    process.stdin.write(f"{what}\n")
+    process.stdin.flush()
 
 
-def rest_of(sock: socket.socket) -> bytes:
-    """Hear the rest."""
-    return read_until(sock, b"[DONE]")
+def told(process: subprocess.Popen[str]) -> Any:
+    """Return the next line that a process prints, which is JSON."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
 
 
-def worker_of(gateway: Gateway) -> int:
-    """The process id of a server's one worker."""
-    (pid,) = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children").read_text().split()
-    return int(pid)
+class Metrics:
+    """What /metrics says at a moment."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=30) as reply:
+            families = text_string_to_metric_families(reply.read().decode())
+        self._samples = [sample for family in families for sample in family.samples]
+
+    def total(self, name: str, **labels: str) -> float:
+        """Add up the samples of this name that have these labels."""
+        return sum(each.value for each in self._samples if each.name == name and labels.items() <= each.labels.items())
+
+    def ends(self) -> dict[str, float]:
+        """Return how many turns ended how."""
+        ends: Counter[str] = Counter()
+        for sample in self._samples:
+            if sample.name == "glottis_turns_total" and sample.value:
+                ends[sample.labels["end"]] += int(sample.value)
+        return dict(ends)
 
 
-def test_copies_share_a_call(servers: Servers, gate: threading.Event, call: Caller) -> None:
-    """Copies at several workers of two servers hear one upstream call, each from its start and as it comes."""
-    mark = "mark-share"
-    calls = [call(servers.first, mark), *(call(servers.second, mark) for _ in range(6))]
-    assert len(servers.asked(mark)) == 1
-    gate.set()
-    assert all(WORDS[-1].encode() in rest_of(sock) for sock in calls)
-    assert len(servers.asked(mark)) == 1
-    own = servers.first.turns(1, conversation_id=mark)
-    copies = servers.second.turns(6, conversation_id=mark)
-    assert [line["shares"] for line in own + copies] == [None] + [own[0]["request_id"]] * 6
-    assert [line["usage"] is not None for line in own + copies] == [True] + [False] * 6
-    assert {line["target"] for line in own + copies} == {"openai/gpt-4o-shared"}
+def until(gateway: Gateway, is_so: Callable[[Metrics], bool], timeout_s: float = 30) -> Metrics:
+    """Return the metrics as soon as they are so; what a gauge tells is up to a second old."""
+    deadline = time.monotonic() + timeout_s
+    while not is_so(metrics := Metrics(gateway)):
+        assert time.monotonic() < deadline, vars(metrics)
+        time.sleep(0.1)
+    return metrics
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_retry_after_the_end(servers: Servers, gate: threading.Event, stream: bool) -> None:
-    """A copy that reaches another server right after the end is answered from what was said."""
-    mark = f"mark-after-{stream}"
-    gate.set()
-    for server in (servers.first, servers.second, servers.second, servers.first):
-        assert chat(server, "shared", **asks(mark, stream=stream)).text == TEXT
-    assert len(servers.asked(mark)) == 1
+def in_flight(count: int) -> Callable[[Metrics], bool]:
+    """Whether so many turns are in flight, and all workers are there."""
+    return lambda metrics: (
+        (metrics.total("glottis_turns_in_flight"), metrics.total("glottis_workers")) == (count, WORKERS)
+    )
 
 
-@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["in order", "the other way round"])
-def test_the_last_one_leaves(servers: Servers, gate: threading.Event, call: Caller, order: list[int]) -> None:
-    """The call goes on while anybody listens at any server, and ends at once with the last."""
-    mark = f"mark-leave-{order[0]}"
-    calls = [call(servers.first, mark), call(servers.second, mark)]
-    (asked,) = servers.asked(mark)
-    calls[order[0]].close()
-    chat(servers.second, "nobody")  # by the time of this answer the leaving was noticed
-    assert not asked.client_gone.is_set()
-    closed_at = time.monotonic()
-    calls[order[1]].close()
-    assert asked.client_gone.wait(5)
-    assert asked.client_gone_at is not None
-    assert asked.client_gone_at - closed_at < SLACK_S
-    lines = servers.first.turns(1, conversation_id=mark) + servers.second.turns(1, conversation_id=mark)
-    assert [line["end"] for line in lines] == ["caller_gone"] * 2
-    assert sum("usage" in attempt for line in lines for attempt in line["attempts"]) == 1
+def workers(gateway: Gateway) -> list[int]:
+    """Return the process ids of the workers."""
+    master = gateway.process.pid
+    return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
 
 
-def test_killed_in_mid_answer(servers: Servers, gate: threading.Event, call: Caller) -> None:
-    """A worker that makes an answer is killed: a copy at another one gets the rest, as one answer."""
-    mark = "mark-killed"
-    _, second = call(servers.first, mark), call(servers.second, mark)
-    os.kill(worker_of(servers.first), signal.SIGKILL)
-    assert b"".join(word.encode() for word in WORDS[HALF:]) in rest_of(second)
-    assert len(servers.asked(mark)) == 2
-    (line,) = servers.second.turns(1, conversation_id=mark)
-    assert (line["end"], line["resumes"]) == ("completed", 1)
-    servers.wait_until_joined()
+def callers_of(pid: int, port: int) -> set[int]:
+    """Return the clients' ports of the connections that a process has at this port of its own."""
+    inodes = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        target = str(fd.readlink())
+        if target.startswith("socket:["):
+            inodes.add(target[len("socket:[") : -1])
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = [(row[1], row[2]) for row in rows if row[9] in inodes and row[3] == "01"]
+    return {int(far.split(":")[1], 16) for near, far in ends if int(near.split(":")[1], 16) == port}
 
 
-def test_killed_before_a_word(servers: Servers, openai_upstream: OpenAIUpstream) -> None:
-    """A worker is killed while its model is silent: a copy elsewhere asks again, and hears the whole answer."""
-    mark = "mark-silent"
-    openai_upstream.queue("gpt-4o-shared", Answer.silent(), gpt.text_answer(WORDS))
-    with begin_chat(servers.first, "shared", **asks(mark)), ThreadPoolExecutor(3) as pool:
-        servers.wait_asked(mark, 1)
-        copies = [pool.submit(chat, servers.second, "shared", **asks(mark)) for _ in range(3)]
-        chat(servers.second, "nobody")  # by the time of this answer they were taken
-        os.kill(worker_of(servers.first), signal.SIGKILL)
-        assert [copy.result().text for copy in copies] == [TEXT] * 3
-    servers.wait_until_joined()
-    assert len(servers.asked(mark)) == 2
+def turns_counted_by(pid: int, folder: Path) -> float:
+    """Return how many turns a worker has counted, from its own file."""
+    values = MmapedDict.read_all_values_from_file(str(folder / f"counter_{pid}.db"))
+    return sum(value for key, value, *_ in values if json.loads(key)[1] == "glottis_turns_total")
 
 
-def test_the_store_is_killed(servers: Servers, gate: threading.Event, call: Caller) -> None:
-    """No turn fails when the store is killed, nor while it is down; and when it is back, copies share again."""
-    calls = [call(servers.first, "mark-store"), call(servers.second, "mark-store")]
-    servers.valkey.kill()
-    gate.set()
-    for sock in calls:
-        assert WORDS[-1].encode() in rest_of(sock)
-    for server in (servers.first, servers.second):
-        assert chat(server, "shared", **asks("mark-down")).text == TEXT
-    assert len(servers.asked("mark-down")) == 2
-    servers.valkey.start()
-    servers.wait_until_joined()
-    for number in range(3):
-        for server in (servers.first, servers.second):
-            assert chat(server, "shared", **asks(f"mark-up-{number}")).text == TEXT
-        assert len(servers.asked(f"mark-up-{number}")) == 1
+@pytest.mark.skipif(sys.platform != "linux", reason="it asks /proc whose connections are whose")
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("_many_files")
+def test_a_worker_dies_among_two_thousand_streams(tmp_path: Path) -> None:
+    """SIGKILL ends the streams of that worker and no others; what it counted stays, and what it had open is gone."""
+    folder, port = tmp_path / "metrics", free_port()
+    folder.mkdir()
+    (folder / "counter_1.db").write_bytes(b"of a server before")
+    env = {"WEB_CONCURRENCY": str(WORKERS), "METRICS": "true", "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
+    with crowd("provider", WORDS, HOLD_AFTER, TICK_S) as provider:
+        config = CONFIG.format(port=told(provider))
+        with Gateway(env, config=config, folder=tmp_path, command=command, port=port) as gateway:
+            _storm(gateway, provider, folder)
 
 
-def test_the_cache_is_shared(servers: Servers, openai_upstream: OpenAIUpstream) -> None:
-    """What one server was answered all say again, word by word, without an upstream call."""
-    openai_upstream.answers["gpt-4o-kept"] = gpt.text_answer(WORDS)
-    mark = "mark-kept"
+def _storm(gateway: Gateway, provider: subprocess.Popen[str], folder: Path) -> None:
+    assert called(gateway, "quick", BEFORE)["whole"] == list(range(BEFORE))
+    with crowd("callers", gateway.port, KEY, "held", STREAMS, WORDS) as callers:
+        ports = told(callers)["ports"]
+        until(gateway, in_flight(STREAMS))
+        victim = max(workers(gateway), key=lambda pid: len(callers_of(pid, gateway.port)))
+        theirs = callers_of(victim, gateway.port)
+        lost = [number for number, port in enumerate(ports) if port in theirs]
+        assert len(lost) == len(theirs) > 0
+        assert turns_counted_by(victim, folder) > 0
 
-    def asked(server: Gateway, **fields: Any) -> Reply:
-        reply = chat(server, "kept", **asks(mark, temperature=0, elevenlabs_extra_body=None, **fields))
-        assert reply.text == TEXT
-        return reply
+        os.kill(victim, signal.SIGKILL)
+        until(gateway, in_flight(STREAMS - len(lost)))
+        order(provider, "go on")
+        heard = told(callers)
+    assert heard["wrong"] == []
+    assert heard["cut"] == lost
+    assert len(heard["whole"]) == STREAMS - len(lost)
 
-    def pieces(reply: Reply) -> list[str]:
-        deltas = [event["choices"][0]["delta"] for event in reply.events if event != "[DONE]"]
-        return [delta["content"] for delta in deltas if delta.get("content")]
-
-    miss = asked(servers.first)
-    assert miss.headers["x-cache"] == "miss"
-    until = time.monotonic() + 5
-    while (hit := asked(servers.second)).headers["x-cache"] == "miss" and time.monotonic() < until:
-        pass  # it is written after the last byte
-    assert hit.headers["x-cache"] == "hit"
-    calls = len(servers.asked(mark))
-    assert pieces(hit) == pieces(miss)
-    whole = asked(servers.first, stream=False)
-    assert whole.headers["x-cache"] == "hit"
-    assert whole.json["usage"]["completion_tokens"] > 0
-    assert len(servers.asked(mark)) == calls
-    no_store = asked(servers.first, headers={"Cache-Control": "no-store"})
-    assert no_store.headers["x-cache"] == "miss"
-    assert len(servers.asked(mark)) == calls + 1
-    line = servers.first.turns(1, cache="hit", stream=False)[0]
-    assert (line["usage"], line["attempts"], line["end"]) == (None, [], "completed")
-
-
-def test_a_failing_target_is_known_to_all(servers: Servers, openai_upstream: OpenAIUpstream) -> None:
-    """Failures at one server spare the callers of the other; then one turn of all probes, and all know it is well."""
-    broken, may_answer = "gpt-4o-broken", threading.Event()
-    openai_upstream.answers[broken] = gpt.error(503, "down")
-    openai_upstream.answers["gpt-4o-well"] = gpt.text_answer(WORDS)
-    for number in range(3):
-        assert chat(servers.first, "broken", **asks(f"mark-opens-{number}")).text == TEXT
-    opened_at = time.monotonic()
-    assert len(servers.asked("mark-opens", broken)) == 3
-    assert chat(servers.second, "broken", **asks("mark-spared")).text == TEXT
-    if time.monotonic() - opened_at < 1.0:
-        assert servers.asked("mark-spared", broken) == []
-    openai_upstream.answers[broken] = gpt.text_answer(WORDS, before=[Gate(may_answer)])
-    with ThreadPoolExecutor(8) as pool:
-        time.sleep(max(0.0, opened_at + 1.05 - time.monotonic()))  # the cooldown
-        both = [servers.first, servers.second] * 4
-        asking = [
-            pool.submit(chat, server, "broken", **asks(f"mark-probe-{number}")) for number, server in enumerate(both)
-        ]
-        servers.wait_asked("mark-probe", 8)
-        may_answer.set()
-        assert [each.result().text for each in asking] == [TEXT] * 8
-    assert len(servers.asked("mark-probe", broken)) == 1
-    until = time.monotonic() + 5
-    for number in range(100):
-        mark = f"mark-well-{number}"
-        assert chat(servers.second, "broken", **asks(mark)).text == TEXT
-        if servers.asked(mark, broken):
-            break
-        assert time.monotonic() < until
+    assert called(gateway, "quick", AFTER)["whole"] == list(range(AFTER))
+    metrics = until(gateway, in_flight(0))
+    counted = BEFORE + STREAMS - len(lost) + AFTER
+    assert metrics.ends() == {"completed": counted}
+    assert metrics.total("glottis_turn_seconds_count") == counted
+    assert metrics.total("glottis_first_speakable_seconds_count", route="held") == STREAMS - len(lost)
+    assert metrics.total("glottis_overhead_seconds_count") == counted
+    assert metrics.total("glottis_attempts_total", outcome="answered") == counted
+    assert provider.stdin is not None
+    provider.stdin.close()
+    assert sorted(told(provider)) == lost

@@ -71,7 +71,7 @@ class Room:
             budget=Budget(**budget),
         )
         router = Router({"m": route}, self.providers.keys(), set(), default)
-        self.desk = Desk(router, self.providers, [self.observer], cache, fleet)
+        self.desk = Desk(router, self.providers, [self.observer], cache=cache, fleet=fleet)
 
     def take(self, caller: Caller | None = None, /, **request: Any) -> Turn:
         """Bring a request to its commit."""
@@ -153,6 +153,8 @@ class Person:
 
     def __init__(self, work: Callable[["Person"], object]) -> None:
         self.detained: Callable[[], bool] = lambda: False
+        self.came_at = time.monotonic()
+        self.gone_at: float | None = None
         self.is_gone = False
         self.heard: list[Event] = []
         self.error: BaseException | None = None
@@ -168,6 +170,7 @@ class Person:
         """Raise CallerGone if they have gone: here, or where their own greenlet waits."""
         if self.is_gone:
             if gevent.getcurrent() is self._greenlet:
+                self.gone_at = time.monotonic()
                 raise CallerGone
             gevent.get_hub().loop.run_callback(self._raise)
 
@@ -179,6 +182,7 @@ class Person:
 
     def _raise(self) -> None:
         if not self._greenlet.dead and not self.detained():
+            self.gone_at = time.monotonic()
             self._greenlet.throw(CallerGone())
 
     def _live(self, work: Callable[["Person"], object]) -> None:

@@ -1,12 +1,16 @@
 """Limits in memory keep what every limiter promises, however many greenlets ask at once."""
 
+import subprocess
+import sys
+
 import gevent
 import pytest
+from gateway import ROOT, clean_environment
 from stores.limiting import LimiterContract
 
 from app.domain.limits import Limits, Meter
 from app.domain.ports import Limiter
-from app.stores.memory import LocalLimits
+from app.stores.memory_limits import LocalLimits
 
 
 class TestLocalLimits(LimiterContract):
@@ -33,19 +37,22 @@ def test_exact_under_load() -> None:
     assert sum(passed) == 1000
 
 
-def test_expired_windows_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_windows_are_forgotten() -> None:
     """Callers who never come again take no memory."""
     limiter = LocalLimits()
-    limits = Limits(requests_per_minute=1)
-    for number in range(100):
-        limiter.count([Meter(f"caller {number}", limits)])
+    limits = Limits(requests_per_minute=1, tokens_per_minute=1)
+    meters = [Meter(f"caller {number}", limits) for number in range(100)]
+    limiter.count(meters)
+    limiter.charge(meters, 1)
     storage = limiter._storage
-    assert len(storage.storage) == 100
+    assert (len(storage.events), len(storage.storage)) == (100, 100)
+    for (entry,) in storage.events.values():
+        entry.atime -= 61
     for key in storage.expirations:
         storage.expirations[key] -= 121
     storage._tidy_at = 0.0
     limiter.count([Meter("another", limits)])
-    assert len(storage.storage) == len(storage.expirations) == 1
+    assert (list(storage.events), list(storage.storage)) == (["requests:another"], [])
 
 
 def test_nothing_is_kept_of_turns_that_are_over() -> None:
@@ -56,3 +63,19 @@ def test_nothing_is_kept_of_turns_that_are_over() -> None:
     assert place is not None
     limiter.leave(meters, place)
     assert not limiter._running
+
+
+UNLIMITED = """
+import sys
+from app.factory import create_app
+from app.settings import Settings
+create_app(Settings.load())
+assert not {"limits", "redis"} & sys.modules.keys()
+"""
+
+
+def test_who_sets_no_limit_pays_nothing() -> None:
+    """Neither the library nor the store's client is loaded where nothing asks for them."""
+    env = clean_environment() | {"ALLOW_ANONYMOUS": "true", "OPENAI_API_KEY": "sk-unused"}
+    done = subprocess.run([sys.executable, "-c", UNLIMITED], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

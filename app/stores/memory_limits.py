@@ -12,7 +12,7 @@ from functools import cached_property
 
 from limits.storage import MemoryStorage
 
-from app.domain.limits import WINDOW_S, Count, Meter, Window
+from app.domain.limits import WINDOW_S, Count, Meter, exact, fading
 
 UNBOUNDED = 10**12
 
@@ -29,12 +29,18 @@ class _Storage(MemoryStorage):
         self.timer = _Never(0.0, self.reset)
         self._tidy_at = time.monotonic() + TIDY_S
 
-    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        if time.monotonic() > self._tidy_at:
-            self._tidy_at = time.monotonic() + TIDY_S
-            for each in tuple(self.expirations):
-                self.get(each)  # which forgets it if it has expired
-        return super().acquire_sliding_window_entry(key, limit, expiry, amount)
+    def tidy(self) -> None:
+        """Forget what has expired, if it is time to."""
+        if time.monotonic() < self._tidy_at:
+            return
+        self._tidy_at = time.monotonic() + TIDY_S
+        for key in tuple(self.expirations):
+            self.get(key)  # which forgets it if it has expired
+        for key, events in tuple(self.events.items()):
+            _, used = self.get_moving_window(key, 0, WINDOW_S)
+            del events[used:]
+            if not used:
+                self.clear(key)
 
 
 class _Never(threading.Timer):
@@ -57,6 +63,7 @@ class LocalLimits:
 
     def count(self, meters: Sequence[Meter]) -> list[Count]:
         """Count a request; see domain.ports.Limiter."""
+        self._storage.tidy()
         return [self._count(meter) for meter in meters]
 
     def enter(self, meters: Sequence[Meter]) -> str | None:
@@ -84,10 +91,12 @@ class LocalLimits:
     def _count(self, meter: Meter) -> Count:
         name, limits = meter
         is_taken, requests, tokens = True, None, None
-        if limits.requests_per_minute:
-            key, most = f"requests:{name}", limits.requests_per_minute
-            is_taken = self._storage.acquire_sliding_window_entry(key, most, WINDOW_S)
-            requests = Window(most, *self._storage.get_sliding_window(key, WINDOW_S))
+        if most := limits.requests_per_minute:
+            key = f"requests:{name}"
+            is_taken = self._storage.acquire_entry(key, most, WINDOW_S)
+            began_at, used = self._storage.get_moving_window(key, most, WINDOW_S)
+            requests = exact(most, used, time.time() - began_at)
         if limits.tokens_per_minute:
-            tokens = Window(limits.tokens_per_minute, *self._storage.get_sliding_window(f"tokens:{name}", WINDOW_S))
+            state = self._storage.get_sliding_window(f"tokens:{name}", WINDOW_S)
+            tokens = fading(limits.tokens_per_minute, *state)
         return Count(requests, tokens, is_taken)
