@@ -8,8 +8,9 @@ from flask import Flask
 
 from app.api import auth, chat, errors, headers, health, hooks, limits, metrics, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Limiter, Observer, Provider
+from app.domain.ports import Cache, Fleet, Limiter, Observer, Provider
 from app.engine.catalogue import Catalogue
+from app.engine.messages import VERSION
 from app.engine.routing import Router
 from app.engine.turn import Desk
 from app.providers.local.adapter import LocalProvider
@@ -17,6 +18,7 @@ from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.settings.store import StoreSettings
+from app.stores.memory_cache import MemoryCache
 from app.telemetry import logs
 from app.telemetry.prices import PriceList
 
@@ -60,9 +62,10 @@ def create_app(settings: Settings) -> Flask:
     app.debug = False  # whatever FLASK_DEBUG says: what goes wrong inside is nobody's business outside
     measured = _metrics(settings)
     observers: list[Observer] = [logs.TurnLog(), *([measured] if measured is not None else [])]
-    desk = Desk(router, providers, observers, _prices(settings).cost_usd, listeners)
-    app.extensions["glottis.desk"] = desk
     store = app.extensions["glottis.store"] = _store(settings.store)
+    cost_of, cache, fleet = _prices(settings).cost_usd, _cache(settings, store), _fleet(store)
+    desk = Desk(router, providers, observers, cost_of, listeners, cache, fleet)
+    app.extensions["glottis.desk"] = desk
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     headers.init_app(app, settings.clients.hsts_s)
     hooks.init_app(app)
@@ -108,6 +111,25 @@ def _limiter(store: "Valkey | None") -> Limiter:
     from app.stores.limits import SharedLimits
 
     return SharedLimits(store)
+
+
+def _cache(settings: Settings, store: "Valkey | None") -> Cache | None:
+    """Return what keeps answers, if a route has a cache."""
+    if not any(route.cache_ttl_s for route in settings.routes.values()):
+        return None
+    if store is None:
+        return MemoryCache(settings.cache.max_entries, settings.cache.max_bytes)
+    from app.stores.cache import ValkeyCache
+
+    return ValkeyCache(store)
+
+
+def _fleet(store: "Valkey | None") -> Fleet | None:
+    if store is None:
+        return None
+    from app.stores.fleet import ValkeyFleet
+
+    return ValkeyFleet(store, VERSION)
 
 
 def _metrics(settings: Settings) -> "Metrics | None":

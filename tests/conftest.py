@@ -101,6 +101,10 @@ target = "anthropic/claude-thinking"
 reasoning_content = true
 prompt_caching = false
 
+[routes.kept]
+target = "openai/gpt-4o-kept"
+cache_ttl_s = 60
+
 [routes.unreachable]
 target = "down/any"
 

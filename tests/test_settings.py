@@ -289,6 +289,8 @@ BAD: list[tuple[str, dict[str, str]]] = [
     ("[routes.a]\ntarget = 'nobody/m'", {"routes.a.targets[0]": "there is no provider 'nobody'"}),
     ("[routes.a]\ntarget = 'openai/m'\ntargets = ['openai/m']", {"routes.a.target": "unknown key"}),
     ("[routes.a]\ntarget = 'openai/m'\ntemperature = 3", {"routes.a.temperature": "less than or equal to 2"}),
+    ("[routes.a]\ntarget = 'openai/m'\ncache_ttl_s = -1", {"routes.a.cache_ttl_s": "greater than"}),
+    ("[routes.a]\ntarget = 'openai/m'\ncache_any_temperature = 'maybe'", {"routes.a.cache_any_temperature": ""}),
     ("[routes.a]\ntarget = 'openai/m'\nstream = true", {"routes.a.stream": "unknown key"}),
     ("[routes.value]\ntarget = 'openai/m'\nlogit_bias = {a = 'x'}", {"routes.value.logit_bias.a": "number"}),
     ("[routes.a]\ntarget = 'function:no_such_agent:answer'", {"routes.a.targets[0]": "no_such_agent cannot"}),
@@ -468,3 +470,16 @@ def test_herokus_router_is_one_hop() -> None:
     """On a dyno the caller's address is the last that was forwarded, unless somebody says otherwise."""
     assert load(DYNO="web.1").trusted_hops == 1
     assert load(DYNO="web.1", TRUSTED_HOPS="2").trusted_hops == 2
+
+
+def test_the_answer_cache() -> None:
+    """How much it holds is bounded, and off is what a route says nothing of."""
+    settings = load("[routes.a]\ntarget = 'openai/x'\n[routes.b]\ntarget = 'openai/x'\ncache_ttl_s = 60")
+    assert (settings.cache.max_entries, settings.cache.max_bytes) == (10_000, 16 * 1024 * 1024)
+    assert [(route.cache_ttl_s, route.cache_any_temperature) for route in settings.routes.values()] == [
+        (0.0, False),
+        (60.0, False),
+    ]
+    settings = load(CACHE_MAX_ENTRIES="5", CACHE_MAX_BYTES="2048")
+    assert (settings.cache.max_entries, settings.cache.max_bytes) == (5, 2048)
+    assert len(reasons(CACHE_MAX_ENTRIES="0", CACHE_MAX_BYTES="10")) == 2

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, current_app, request
 
 from app.api.auth import keyed
 from app.api.body import MOST_CONTAINERS, MOST_VALUES, is_too_dense, read_body
+from app.api.caching import allowed_by, told
 from app.api.caller import CallerWatch
 from app.api.completion import fold
 from app.api.desk import desk
@@ -61,8 +62,9 @@ def chat_completions() -> Response:
     if turn_request.stream:
         encoder = ChunkEncoder(completion_id, created, turn.request)
         stream = AnswerStream(turn, watch, encoder)
-        return Response(stream, mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
-    return _whole(turn, watch, completion_id, created)
+        response = Response(stream, mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
+        return told(response, turn)
+    return told(_whole(turn, watch, completion_id, created), turn)
 
 
 class AnswerStream:
@@ -117,6 +119,7 @@ def _read_request() -> TurnRequest:
         caller=request.environ.get("glottis.caller", ""),
         conversation_id=request.headers.get("X-Conversation-Id"),
         conversation_id_fields=current_app.config["CONVERSATION_ID_FIELDS"],
+        caching=allowed_by(request.headers.get("Cache-Control")),
         max_tokens_limit=current_app.config["MAX_TOKENS_LIMIT"],
     )
 

@@ -85,6 +85,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             metrics.watch("glottis_connections", lambda: self._connections)
             metrics.start()
         StreamServer.max_accept = MOST_ACCEPTED
+        self.wsgi.extensions["glottis.desk"].open()
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:

@@ -70,13 +70,16 @@ class Target(Struct, frozen=True):
 class Route(Struct, frozen=True):
     """A `[routes.NAME]` table: the targets, the first is primary, and defaults for a request's parameters.
 
-    `prompt_caching` lets Anthropic cache what repeats; `reasoning_content` shows the caller the model's thinking;
-    `limits` are a key's on this route, beside those that it has altogether.
+    `prompt_caching` lets Anthropic cache what repeats; `reasoning_content` shows the caller the model's thinking.
+    `cache_ttl_s` is how long the answer cache keeps an answer, seconds; 0 is no cache. It keeps those at temperature 0,
+    or with `cache_any_temperature` all. `limits` are a key's on this route, beside those that it has altogether.
     """
 
     targets: list[Target]
     params: Mapping[str, Any] = {}
     prompt_caching: bool = True
     reasoning_content: bool = False
+    cache_ttl_s: float = 0.0
+    cache_any_temperature: bool = False
     budget: Budget = Budget()
     limits: Limits = Limits()

@@ -7,7 +7,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.domain import telling
 from app.domain.errors import InvalidRequest
-from app.domain.request import TurnRequest
+from app.domain.request import Caching, TurnRequest
 from app.schemas.fields import Flag, Object, Only
 from app.schemas.messages import Messages, ToolChoice, Tools
 from app.schemas.params import ParamsSchema, set_params
@@ -69,6 +69,7 @@ def load_request(
     caller: str = "",
     conversation_id: str | None = None,
     conversation_id_fields: Sequence[str] = (),
+    caching: Caching = "full",
     max_tokens_limit: int | None = None,
 ) -> TurnRequest:
     """Return the turn that a decoded body asks for; raises InvalidRequest, whose `param` is the path of the field.
@@ -97,6 +98,7 @@ def load_request(
         caller=caller,
         conversation_id=(conversation_id or "")[:LONGEST_ID] or _named_in(extra, conversation_id_fields),
         extra=extra,
+        caching=caching,
     )
 
 

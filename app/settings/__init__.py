@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from app.domain.config import Budget, Route, Secret, Vendor
 from app.domain.limits import Limits
-from app.settings import clients, environment, file, limits, logs, metrics, store
+from app.settings import cache, clients, environment, file, limits, logs, metrics, store
+from app.settings.cache import CacheSettings
 from app.settings.clients import Clients
 from app.settings.logs import LogSettings
 from app.settings.metrics import MetricsSettings
@@ -47,6 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
     store: StoreSettings
+    cache: CacheSettings
     limits: Limits
     trusted_hops: int
 
@@ -57,7 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env) | store.read(env) | limits.read(env)
+        values = environment.read(env) | store.read(env) | cache.read(env) | limits.read(env)
         values |= {"clients": clients.read(env), "log": logs.read(env), "metrics": metrics.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []

@@ -112,6 +112,8 @@ class _Target(fields.String):
 class _RouteSchema(ParamsSchema, _Strict):
     prompt_caching = Flag()
     reasoning_content = Flag()
+    cache_ttl_s = Number(0, 2_592_000)
+    cache_any_temperature = Flag()
     budget = fields.Nested(_BudgetSchema)
     limits = fields.Nested(_LimitsSchema)
     targets = fields.List(_Target(), required=True, validate=validate.Length(min=1, error="expected at least one"))
