@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, metrics, models, openapi, turns
+from app.api import auth, chat, errors, headers, health, hooks, limits, metrics, models, openapi, turns
 from app.domain.config import Vendor
-from app.domain.ports import Observer, Provider
+from app.domain.ports import Cache, Fleet, Limiter, Observer, Provider
 from app.engine.catalogue import Catalogue
+from app.engine.messages import VERSION
 from app.engine.routing import Router
 from app.engine.turn import Desk
 from app.providers.local.adapter import LocalProvider
@@ -17,11 +18,14 @@ from app.providers.local.process import LocalModel
 from app.providers.registry import UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.settings.records import RecordsSettings
+from app.settings.store import StoreSettings
+from app.stores.memory_cache import MemoryCache
 from app.telemetry import logs
 from app.telemetry.prices import PriceList
 
 if TYPE_CHECKING:
     from app.stores.records.records import Records
+    from app.stores.valkey import Valkey
     from app.telemetry.metrics import Metrics
 
 
@@ -54,18 +58,30 @@ def create_app(settings: Settings) -> Flask:
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
         RECORDS_KEY=settings.records.keys,
+        HEADER_TIMEOUT_S=settings.clients.header_timeout_s,
+        BODY_TIMEOUT_S=settings.clients.body_timeout_s,
+        STORE_FAIL_CLOSED=settings.store.fail_closed,
     )
+    app.debug = False  # whatever FLASK_DEBUG says: what goes wrong inside is nobody's business outside
     measured = _metrics(settings)
     records = _records(settings.records) if settings.records.on else None
     observers: list[Observer] = [logs.TurnLog()]
     observers += [each for each in (measured, records) if each is not None]
-    desk = Desk(router, providers, observers, _prices(settings).cost_usd, listeners)
+    store = app.extensions["glottis.store"] = _store(settings.store)
+    cost_of, cache, fleet = _prices(settings).cost_usd, _cache(settings, store), _fleet(store)
+    desk = Desk(router, providers, observers, cost_of, listeners, cache, fleet)
     app.extensions["glottis.desk"] = desk
     app.extensions["glottis.records"] = records
     app.extensions["glottis.residents"] = [] if records is None else [records]
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
+    headers.init_app(app, settings.clients.hsts_s)
     hooks.init_app(app)
+    if settings.clients.cors_origins:
+        from app.api import cors
+
+        cors.init_app(app, settings.clients.cors_origins)
     auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
+    limits.init_app(app, _gate(settings, store), trusted_hops=settings.trusted_hops)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint, turns.blueprint):
         app.register_blueprint(blueprint)
@@ -73,9 +89,54 @@ def create_app(settings: Settings) -> Flask:
         metrics.init_app(app, settings.metrics, measured)
         measured.watch("glottis_turns_in_flight", lambda: desk.open_turns)
         measured.watch("glottis_breaker_state", desk.breaker_states)
-        if (store := app.extensions.get("glottis.store")) is not None:
+        if store is not None:
             measured.watch("glottis_store_up", lambda: {"valkey": float(store.is_up)})
     return app
+
+
+def _store(settings: StoreSettings) -> "Valkey | None":
+    if settings.url is None:
+        return None
+    from app.stores.valkey import Valkey  # 9 MB and 0.1 s, for those who have one
+
+    return Valkey(settings.url, verify=settings.verify, timeout_s=settings.timeout_s)
+
+
+def _gate(settings: Settings, store: "Valkey | None") -> limits.Gate | None:
+    """Return what turns must pass, if there are limits."""
+    routes = {name: route.limits for name, route in settings.routes.items() if route.limits}
+    if not (settings.limits or routes):
+        return None
+    return limits.Gate(_limiter(store), settings.limits, routes, fail_closed=settings.store.fail_closed)
+
+
+def _limiter(store: "Valkey | None") -> Limiter:
+    if store is None:
+        from app.stores.memory_limits import LocalLimits
+
+        return LocalLimits()
+    from app.stores.limits import SharedLimits
+
+    return SharedLimits(store)
+
+
+def _cache(settings: Settings, store: "Valkey | None") -> Cache | None:
+    """Return what keeps answers, if a route has a cache."""
+    if not any(route.cache_ttl_s for route in settings.routes.values()):
+        return None
+    if store is None:
+        return MemoryCache(settings.cache.max_entries, settings.cache.max_bytes)
+    from app.stores.cache import ValkeyCache
+
+    return ValkeyCache(store)
+
+
+def _fleet(store: "Valkey | None") -> Fleet | None:
+    if store is None:
+        return None
+    from app.stores.fleet import ValkeyFleet
+
+    return ValkeyFleet(store, VERSION)
 
 
 def _metrics(settings: Settings) -> "Metrics | None":

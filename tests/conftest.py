@@ -9,6 +9,7 @@ import pytest
 from gateway import Gateway
 from postgres import Postgres
 from upstreams import AnthropicUpstream, OpenAIUpstream
+from valkeys import RealValkey, running_valkey
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -57,6 +58,27 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[RealValkey]:
+    """One Valkey for all tests that leave it running."""
+    with running_valkey() as running:
+        yield running
+
+
+@pytest.fixture
+def valkey(shared_valkey: RealValkey) -> RealValkey:
+    """A Valkey with nothing in it."""
+    shared_valkey.client().flushall()
+    return shared_valkey
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[RealValkey]:
+    """A Valkey of the test's own, to be killed and started at will."""
+    with running_valkey() as running:
+        yield running
+
+
 CONFIG = """
 [defaults.budget]
 connect_s = 2.0
@@ -86,6 +108,10 @@ targets = ["anthropic/claude-haiku-4-5", "openai/gpt-4.1"]
 target = "anthropic/claude-thinking"
 reasoning_content = true
 prompt_caching = false
+
+[routes.kept]
+target = "openai/gpt-4o-kept"
+cache_ttl_s = 60
 
 [routes.unreachable]
 target = "down/any"

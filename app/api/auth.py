@@ -1,7 +1,9 @@
 """Who may call: API keys in any of three headers, compared in constant time. A view that says nothing needs a key."""
 
+import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from typing import TypeVar
 
 from flask import Flask, current_app, request
@@ -65,10 +67,21 @@ def _require_own_key(setting: str) -> None:
 
 
 def key_of(keys: Collection[str], sent: Iterable[str]) -> str | None:
-    """Return the key that one of the sent values is; every pair is compared, whichever fits. None if none is."""
-    candidates = [_without_scheme(value).encode("utf-8", "surrogatepass") for value in sent]
-    matches = [key for key in keys for candidate in candidates if hmac.compare_digest(candidate, key.encode())]
+    """Return the key that one of the sent values is; every pair is compared, whichever fits. None if none is.
+
+    What is compared are hashes, so that the time tells nothing of a key's length either.
+    """
+    candidates = [_digest(text) for value in sent if (text := _without_scheme(value))]
+    matches = [key for key in keys for candidate in candidates if hmac.compare_digest(candidate, _digest_of_ours(key))]
     return matches[0] if matches else None
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+_digest_of_ours = cache(_digest)
+"""Of the keys in the settings alone."""
 
 
 def _without_scheme(value: str) -> str:

@@ -80,6 +80,8 @@ _CHAT_ERRORS: tuple[type[errors.GlottisError], ...] = (
     errors.RequestTooLarge,
     errors.UnsupportedMediaType,
     errors.ServerStopping,
+    errors.StoreDown,
+    *_tree(errors.RateLimitExceeded),
     *_tree(errors.ProviderError),
 )
 
@@ -166,7 +168,8 @@ def _operation(app: Flask, rule: Rule, path: str, method: str) -> JSON:
 
 def _responses(operation: Operation, *, keyed: bool) -> JSON:
     reasons: dict[int, list[str]] = defaultdict(list)
-    for error in (*operation.failures, *((errors.InvalidKey,) if keyed else ()), errors.InternalError):
+    always = (errors.RequestTimeout, errors.InternalError)
+    for error in (*operation.failures, *((errors.InvalidKey,) if keyed else ()), *always):
         reasons[error.status].append(error.default_message)
     for status in (errors.InvalidRequest.status, *STATUSES.values()):
         reasons[status].append("The request is not HTTP as this server reads it.")

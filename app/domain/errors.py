@@ -8,8 +8,11 @@
     │   ├── PathNotFound               404     invalid_request_error   unknown_url
     │   ├── ModelNotFound              404     invalid_request_error   model_not_found
     │   ├── MethodNotAllowed           405     invalid_request_error   method_not_allowed
+    │   ├── RequestTimeout             408     invalid_request_error   request_timeout
     │   ├── RequestTooLarge            413     invalid_request_error   request_too_large
-    │   └── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
+    │   ├── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
+    │   └── RateLimitExceeded          429     requests                rate_limit_exceeded
+    │       └── TokenLimitExceeded     429     tokens                  rate_limit_exceeded
     ├── ProviderError                  502     server_error            provider_error
     │   ├── ProviderUnreachable        502     server_error            provider_unreachable
     │   ├── ProviderBroken             502     server_error            provider_broken
@@ -26,6 +29,7 @@
     │   │   └── ContentNotTaken        400     invalid_request_error   content_not_supported
     │   └── FunctionFailed             502     server_error            function_failed
     ├── ServerStopping                 503     server_error            server_stopping
+    ├── StoreDown                      503     server_error            store_unavailable
     ├── RecordsUnavailable             503     server_error            records_unavailable
     └── InternalError                  500     server_error            internal_error
 
@@ -114,6 +118,14 @@ class ServerStopping(GlottisError):
     default_message = "The server is restarting. Please try again."
 
 
+class StoreDown(GlottisError):
+    """What workers share cannot be reached. Whoever asks the store goes on without, unless the operator says no."""
+
+    status = 503
+    default_code = "store_unavailable"
+    default_message = "The server cannot check its limits just now. Please try again."
+
+
 class RecordsUnavailable(GlottisError):
     """The record of turns cannot be read now, because its database does not answer; `detail` says why."""
 
@@ -175,6 +187,14 @@ class MethodNotAllowed(RequestError):
     default_code = "method_not_allowed"
 
 
+class RequestTimeout(RequestError):
+    """The request came too slowly."""
+
+    status = 408
+    default_code = "request_timeout"
+    default_message = "The request did not arrive in time."
+
+
 class RequestTooLarge(RequestError):
     """The body is larger than MAX_BODY_BYTES."""
 
@@ -187,6 +207,21 @@ class UnsupportedMediaType(RequestError):
 
     status = 415
     default_code = "unsupported_media_type"
+
+
+class RateLimitExceeded(RequestError):
+    """The caller's own limit here: requests per minute, or turns at once."""
+
+    status = 429
+    type = "requests"
+    default_code = "rate_limit_exceeded"
+    default_message = "Rate limit reached."
+
+
+class TokenLimitExceeded(RateLimitExceeded):
+    """The caller's own limit of tokens per minute."""
+
+    type = "tokens"
 
 
 class ProviderError(GlottisError):

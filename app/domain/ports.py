@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from app.domain.events import Events, ToolCall, Usage
+from app.domain.limits import Count, Meter
 from app.domain.request import JSON, TurnRequest
 from app.domain.turn import End, TurnRecord
 
@@ -35,8 +36,61 @@ class Provider(Protocol):
         """How long this model may well think before its first word, seconds; None if it does not think."""
         ...
 
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """Whether this model is told the temperature that the request sets."""
+        ...
+
     def models(self) -> list[Model]:
         """The models it offers, asked anew; raises ProviderError. May block for as long as its time-outs allow."""
+        ...
+
+
+class Cache(Protocol):
+    """Keeps answers for a while, as bytes. What cannot be read or written is not there: it never raises."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return what was put under this key, if it is still there."""
+        ...
+
+    def put(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Keep a value for so many seconds, or for less."""
+        ...
+
+
+class Fleet(Protocol):
+    """The workers that share a store, by name. Where the store cannot be reached, each is alone; nothing raises."""
+
+    @property
+    def name(self) -> str:
+        """The own one, in this process."""
+        ...
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether this worker hears, just now, what it is told."""
+        ...
+
+    def listen(self, take: Callable[[bytes], None], begun: Callable[[], None]) -> None:
+        """From now on give what this worker is told to `take`, which must not block; again is fine.
+
+        `begun` is called whenever it begins to hear, after which it may have missed something.
+        """
+        ...
+
+    def claim(self, key: str, ttl_s: float, instead_of: str = "") -> str:
+        """Return who has this key: whoever was the first, this worker if nobody is or only `instead_of`."""
+        ...
+
+    def release(self, key: str) -> None:
+        """Let others claim what this worker has; returns at once."""
+        ...
+
+    def tell(self, worker: str, message: bytes) -> bool:
+        """Tell one worker something; whether it is there to hear it."""
+        ...
+
+    def tell_all(self, message: bytes) -> None:
+        """Tell all workers something, this one too; returns at once, and keeps the order."""
         ...
 
 
@@ -76,6 +130,39 @@ class Observer(Protocol):
 
     def turn_ended(self, record: TurnRecord) -> None:
         """Take note of a turn; must neither block nor raise."""
+        ...
+
+
+class Store(Protocol):
+    """What workers and machines share, and may be down."""
+
+    is_up: bool
+    """Whether it answered when it was last asked; while it did not, it is asked again in the background."""
+    failures: int
+    """How often this process could not do what it wanted of it."""
+
+    def ping(self) -> bool:
+        """Whether it answers now, and takes what is written to it."""
+        ...
+
+
+class Limiter(Protocol):
+    """Where uses are counted, in this process or for all. Everything here raises StoreDown, and none of it may hang."""
+
+    def count(self, meters: Sequence[Meter]) -> list[Count]:
+        """Count a request at every meter that has room for it; tell what each says."""
+        ...
+
+    def enter(self, meters: Sequence[Meter]) -> str | None:
+        """Take a place for a turn at every meter, or none if one is full; return its name, for `leave`."""
+        ...
+
+    def leave(self, meters: Sequence[Meter], place: str) -> None:
+        """Give the place back."""
+        ...
+
+    def charge(self, meters: Sequence[Meter], tokens: int) -> None:
+        """Count what a turn has used, whether or not there was room for it."""
         ...
 
 

@@ -51,7 +51,7 @@ def record_of(
     def since_ms(at: float | None) -> float | None:
         return None if at is None else max(0.0, _ms(at - began_at))
 
-    tally, attempt = answer.tally, answer.attempt
+    tally = answer.tally
     error = error or answer.failure
     end = _end(error, tally.finish.reason if tally.finish is not None and is_heard else None)
     told = _ours(error)
@@ -65,7 +65,7 @@ def record_of(
         stream=request.stream,
         end=end,
         status=status,
-        target=None if attempt is None else str(attempt.target),
+        target=answer.target,
         attempts=attempts,
         error=None if told is None else f"{told.name}: {told.detail or told.message}",
         first_speakable_ms=since_ms(answer.first_speakable_at),
@@ -87,6 +87,7 @@ def record_of(
         overhead_ms=None if shares else _overhead_ms(answer, caller.came_at),
         cancel_ms=_ms(now - (caller.gone_at or now)) if end == "caller_gone" and is_last and attempts else None,
         cost_usd=_cost_usd(attempts, cost_of),
+        cache=answer.cache,
     )
 
 

@@ -128,7 +128,7 @@ def closed_quietly(call: "Events | LiveAttempt") -> None:
 
 def wait_for_end(attempts: list[LiveAttempt]) -> None:
     """Return when the calls of attempts that were closed have ended, or after LAST_S."""
-    gevent.joinall([attempt._greenlet for attempt in attempts], timeout=LAST_S)
+    gevent.joinall([call for attempt in attempts if (call := attempt._greenlet) is not None], timeout=LAST_S)
 
 
 def silence_is_an_answer(request: TurnRequest) -> bool:

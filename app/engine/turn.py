@@ -20,11 +20,12 @@ import msgspec
 
 from app.domain.errors import GlottisError, ProviderTimeout, ServerStopping
 from app.domain.events import Event, Finish
-from app.domain.ports import Caller, CostOf, Listener, Observer, Provider
+from app.domain.ports import Cache, Caller, CostOf, Fleet, Listener, Observer, Provider
 from app.domain.request import TurnRequest
 from app.engine.account import record_of
 from app.engine.answer import Answer, Means
 from app.engine.breaker import Breaker
+from app.engine.exchange import Exchange
 from app.engine.inflight import InFlight, Shared
 from app.engine.routing import Router
 
@@ -44,6 +45,8 @@ class Desk:
         observers: Sequence[Observer],
         cost_of: CostOf = lambda *_: None,
         listeners: Sequence[Listener] = (),
+        cache: Cache | None = None,
+        fleet: Fleet | None = None,
     ) -> None:
         self.observers = observers
         self.listeners = listeners
@@ -52,16 +55,22 @@ class Desk:
         self._has_stopped = False
         self.is_draining = False
         """Whether the server is going to stop: the open turns go on for a while."""
-        self._means = Means(router, providers, Breaker(), itertools.count())
         self._in_flight = InFlight(self.begin)
+        breaker = Breaker(fleet=fleet)
+        self._exchange = None if fleet is None else Exchange(fleet, self._in_flight.find, breaker)
+        self._means = Means(router, providers, breaker, itertools.count(), cache, self._exchange)
         self._open: set[Turn] = set()
         self._sweeper: Any = None
 
-    def take(self, request: TurnRequest, caller: Caller | None = None) -> "Turn":
-        """Return the turn at its commit; raises GlottisError, or CallerGone, with the turn closed and accounted."""
-        turn = Turn(request, caller or Anybody(), self)
+    def take(self, request: TurnRequest, caller: Caller | None = None, observer: Observer | None = None) -> "Turn":
+        """Return the turn at its commit; raises GlottisError, or CallerGone, with the turn closed and accounted.
+
+        `observer` hears of this turn alone, beside those who hear of all.
+        """
+        turn = Turn(request, caller or Anybody(), self, observer)
         self._open.add(turn)
         if self._sweeper is None or self._sweeper.dead:
+            self.open()
             self._sweeper = gevent.spawn(self._sweep)
         try:
             if self._has_stopped:
@@ -72,9 +81,14 @@ class Desk:
             raise
         return turn
 
-    def begin(self, request: TurnRequest) -> Answer:
-        """Return a new answer; nothing of it is done yet."""
-        return Answer(request, self._means)
+    def open(self) -> None:
+        """Begin to hear of the other workers, in the process that takes the turns; again is fine."""
+        if self._exchange is not None:
+            self._exchange.open()
+
+    def begin(self, request: TurnRequest, key: bytes | None = None) -> Answer:
+        """Return a new answer, nothing of it is done yet; with the key by which it may be shared."""
+        return Answer(request, self._means, key)
 
     def share(self, request: TurnRequest, caller: Caller) -> Shared:
         """Return the answer that this request shares with others that are the same."""
@@ -132,8 +146,9 @@ class Desk:
 class Turn:
     """One request, and the answer to it, which it may share."""
 
-    def __init__(self, request: TurnRequest, caller: Caller, desk: Desk) -> None:
+    def __init__(self, request: TurnRequest, caller: Caller, desk: Desk, observer: Observer | None = None) -> None:
         self.request = request
+        self._observer = observer
         self._caller = caller
         self._desk = desk
         self._began_at = time.monotonic()
@@ -227,6 +242,8 @@ class Turn:
             error.accounted = True
         # Its traceback would keep what the call held, sockets among them, until the next garbage collection.
         self._error = None
+        if self._observer is not None:
+            self._observer.turn_ended(record)
         for observer in self._desk.observers:
             observer.turn_ended(record)
         for listener in self._desk.listeners:

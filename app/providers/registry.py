@@ -48,6 +48,10 @@ class UnconfiguredProvider:
     def first_token_s(self, request: TurnRequest, model: str) -> None:
         """It will not speak."""
 
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """It heeds nothing."""
+        return False
+
     def models(self) -> list[Model]:
         """Raise ProviderNotConfigured."""
         raise ProviderNotConfigured(detail=self._reason)

@@ -9,11 +9,15 @@ from dotenv import load_dotenv
 from environs import Env, EnvValidationError
 from msgspec import Struct
 
-from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file, logs, metrics, records
+from app.domain.config import Budget, Route, Secret, Vendor
+from app.domain.limits import Limits
+from app.settings import cache, clients, environment, file, limits, logs, metrics, records, store
+from app.settings.cache import CacheSettings
+from app.settings.clients import Clients
 from app.settings.logs import LogSettings
 from app.settings.metrics import MetricsSettings
 from app.settings.records import RecordsSettings
+from app.settings.store import StoreSettings
 
 
 class SettingsError(Exception):
@@ -27,11 +31,11 @@ class SettingsError(Exception):
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set; docs/settings.md explains each."""
 
-    api_keys: Mapping[str, str]
+    api_keys: Mapping[str, Secret]
     allow_anonymous: bool
-    openai_api_key: str | None
+    openai_api_key: Secret | None
     openai_base_url: str | None
-    anthropic_api_key: str | None
+    anthropic_api_key: Secret | None
     anthropic_base_url: str | None
     max_body_bytes: int
     max_tokens_limit: int | None
@@ -40,20 +44,23 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: LogSettings
     metrics: MetricsSettings
     default_provider: str | None
+    clients: Clients
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
     records: RecordsSettings
+    store: StoreSettings
+    cache: CacheSettings
+    limits: Limits
+    trusted_hops: int
 
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment, `.env` under it, and glottis.toml; raises SettingsError with all that is wrong."""
         env = _environment()
-        values = environment.read(env) | {
-            "log": logs.read(env),
-            "metrics": metrics.read(env),
-            "records": records.read(env),
-        }
+        values = environment.read(env) | store.read(env) | cache.read(env) | limits.read(env)
+        values |= {"clients": clients.read(env), "log": logs.read(env), "metrics": metrics.read(env)}
+        values |= {"records": records.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)

@@ -5,6 +5,8 @@ from typing import Any
 from environs import Env
 from marshmallow import ValidationError, validate
 
+from app.domain.config import Secret
+
 CONVERSATION_ID_FIELDS = ["conversation_id", "system__conversation_id", "conversationId", "UUID", "uuid"]
 
 
@@ -24,9 +26,9 @@ def read(env: Env) -> dict[str, Any]:
     }
 
 
-def key_at_provider(env: Env, name: str) -> str | None:
+def key_at_provider(env: Env, name: str) -> Secret | None:
     """Return our key at a provider; the line's end that a mounted secret has is none of it."""
-    return (env.str(name, "", validate=_fits_a_header) or "").strip() or None
+    return Secret((env.str(name, "", validate=_fits_a_header) or "").strip()) or None
 
 
 def _fits_a_header(text: str) -> None:
@@ -39,15 +41,15 @@ def _url_or_empty(text: str) -> None:
         validate.URL(schemes={"http", "https"}, require_tld=False)(text)
 
 
-def _named_keys(text: str) -> list[tuple[str, str]]:
+def _named_keys(text: str) -> list[tuple[str, Secret]]:
     """Return the callers' keys with their names; a key without a name is named by its place: key1, key2, ..."""
-    named: list[tuple[str, str]] = []
+    named: list[tuple[str, Secret]] = []
     for place, entry in enumerate(text.split(","), 1):
         name, colon, key = entry.partition(":")
         if colon:
-            named.append((name.strip(), key.strip()))
+            named.append((name.strip(), Secret(key.strip())))
         elif entry.strip():
-            named.append((f"key{place}", entry.strip()))
+            named.append((f"key{place}", Secret(entry.strip())))
     return named
 
 
@@ -55,5 +57,7 @@ def _no_key_lost(text: str) -> None:
     named = _named_keys(text)
     if not all(name and key for name, key in named):
         raise ValidationError("Expected keys between commas, each as KEY or NAME:KEY.")
+    for _, key in named:
+        _fits_a_header(key)
     if len(dict(named)) < len(named):
         raise ValidationError("Two keys have the same name.")

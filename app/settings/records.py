@@ -7,6 +7,8 @@ from environs import Env
 from marshmallow import ValidationError, validate
 from msgspec import Struct
 
+from app.domain.config import Secret
+
 POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
 
@@ -14,9 +16,9 @@ class RecordsSettings(Struct, frozen=True, kw_only=True):
     """Whether turns are recorded: in Postgres at `database_url`, or without one in the SQLite file at `path`."""
 
     on: bool
-    database_url: str | None
+    database_url: Secret | None
     path: Path
-    keys: tuple[str, ...]
+    keys: tuple[Secret, ...]
     """Which open GET /v1/turns; without any it is closed."""
     queue: int
     """Rows that may wait for the database, in each worker."""
@@ -29,13 +31,13 @@ def read(env: Env) -> RecordsSettings:
     is_on = env.bool("RECORD_TURNS", None)
     # Where nothing is recorded, that variable is somebody else's.
     check = None if is_on is False else _postgres_or_empty
-    database_url = (env.str("DATABASE_URL", "", validate=check) or "").strip() or None
+    database_url = Secret((env.str("DATABASE_URL", "", validate=check) or "").strip()) or None
     keys = (key.strip() for key in (env.str("RECORDS_KEY", "") or "").split(","))
     return RecordsSettings(
         on=database_url is not None if is_on is None else is_on,
         database_url=database_url,
         path=Path(env.str("RECORDS_PATH", "") or "glottis.db"),
-        keys=tuple(key for key in keys if key),
+        keys=tuple(Secret(key) for key in keys if key),
         queue=env.int("RECORDS_QUEUE", 10_000, validate=validate.Range(200, 1_000_000)),
         kept_days=env.int("RECORDS_KEPT_DAYS", 30, validate=validate.Range(0, 36_500)),
     )

@@ -46,10 +46,11 @@ def drained() -> Room:
     return room
 
 
-class Limited(errors.RequestError):
-    """A refusal for asking too much."""
-
-    status = 429
+def limited() -> errors.GlottisError:
+    """Make a refusal for asking too much."""
+    error = errors.RequestError("Too many requests.")
+    error.status = 429  # type: ignore[misc]
+    return error
 
 
 ENDS: list[tuple[End, int, Callable[[], Room]]] = [
@@ -69,7 +70,7 @@ ENDS: list[tuple[End, int, Callable[[], Room]]] = [
     ("invalid_request", 400, heard(errors.ContextTooLong())),
     ("invalid_request", 404, heard(errors.ProviderModelNotFound())),
     ("invalid_request", 413, heard(errors.ProviderRequestTooLarge())),
-    ("limit", 429, heard(Limited())),
+    ("limit", 429, heard(limited())),
     ("drained", 200, drained),
     ("internal", 500, heard(ValueError("odd"))),
     ("internal", 200, heard(HI, ValueError("odd"))),

@@ -396,7 +396,7 @@ def test_gunicorn_starts_and_ends_it(gunicorn: Gunicorn, ending: str) -> None:
     assert gunicorn.process.wait(15) == 0
     assert eventually(lambda: not pids(port))
     assert not gunicorn.members()
-    assert "[ERROR]" not in gunicorn.log()
+    assert '"level":"error"' not in gunicorn.log()
     # Ctrl-C reaches the workers twice, as SIGINT and by the master as SIGQUIT, at which gevent prints a SystemExit,
     # with or without a model.
     assert ending == "ctrl-c" or "Traceback" not in gunicorn.log()
@@ -414,4 +414,4 @@ def test_gunicorn_takes_a_killed_supervisor_calmly(gunicorn: Gunicorn) -> None:
     gunicorn.process.terminate()
     assert gunicorn.process.wait(15) == 0
     assert eventually(lambda: not pids(port))
-    assert "[ERROR]" not in gunicorn.log()
+    assert '"level":"error"' not in gunicorn.log()
