@@ -16,6 +16,7 @@ ROUTES = {
     "GET /health": "public",
     "GET /health/ready": "public",
     "GET /openapi.json": "public",
+    "GET /v1/turns": "RECORDS_KEY",
 }
 """A path that is not here was not meant to be there. Whoever adds one says who may call it."""
 
