@@ -1,5 +1,6 @@
 """POST /v1/chat/completions: a request in, a turn's answer out, streamed or whole."""
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ blueprint = Blueprint("chat", __name__)
 
 PATHS = [base + path for base in ("/v1", "") for path in ("/chat/completions", "/chat/completions/chat/completions")]
 """ElevenLabs appends /chat/completions to whatever base was pasted: with /v1, without, or already the full URL."""
+
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""https://www.w3.org/TR/trace-context/; anything else under that name is nobody's trace."""
 
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -99,11 +103,13 @@ def _read_request() -> TurnRequest:
         raise UnsupportedMediaType("Compressed request bodies are not supported.", param="Content-Encoding")
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("The request body must be JSON: send 'Content-Type: application/json'.")
+    traceparent = request.headers.get("traceparent", "")
     return load_request(
         _decoded(_body()),
         request_id=request.environ["glottis.request_id"],
         caller=request.environ.get("glottis.caller", ""),
         conversation_id=request.headers.get("X-Conversation-Id"),
+        traceparent=traceparent if TRACEPARENT.fullmatch(traceparent) else None,
         conversation_id_fields=current_app.config["CONVERSATION_ID_FIELDS"],
         max_tokens_limit=current_app.config["MAX_TOKENS_LIMIT"],
     )

@@ -61,3 +61,15 @@ class Observer(Protocol):
     def turn_ended(self, record: TurnRecord) -> None:
         """Take note of a turn; must neither block nor raise."""
         ...
+
+
+class Resident(Protocol):
+    """What lives in a worker beside the turns, from after the fork until the worker ends."""
+
+    def start(self) -> None:
+        """Begin; must not block."""
+        ...
+
+    def stop(self) -> None:
+        """End within a second, and keep what is to be kept."""
+        ...

@@ -58,8 +58,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
 
     `params` has every other Chat Completions parameter that was set (temperature, max_tokens, stop, seed,
     response_format, ...) under OpenAI's name. `extra` is `elevenlabs_extra_body`: kept with the turn, never forwarded.
-    `caller` tells the holders of different keys apart, without telling the key. Of the last three fields, see
-    domain.config.Route.
+    `caller` tells the holders of different keys apart, without telling the key. `traceparent` is as in TurnRecord. Of
+    the last three fields, see domain.config.Route.
     """
 
     model: str
@@ -72,6 +72,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     request_id: str = ""
     conversation_id: str | None = None
     caller: str = ""
+    traceparent: str | None = None
     extra: Mapping[str, Any] = {}
     prompt_caching: bool = True
     reasoning_content: bool = False

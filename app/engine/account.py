@@ -13,7 +13,7 @@ from app.domain.errors import (
     ServerStopping,
 )
 from app.domain.request import TurnRequest
-from app.domain.turn import End, TurnRecord
+from app.domain.turn import Attempt, End, TurnRecord
 from app.engine.answer import Answer
 
 ENDS: dict[str, End] = {"length": "length", "content_filter": "refused"}
@@ -43,6 +43,7 @@ def record_of(
     error = error or answer.failure
     end = _end(error, tally.finish.reason if tally.finish is not None and is_heard else None)
     told = _ours(error)
+    late_ms = _ms(began_at - answer.began_at) if shares else 0.0
     return TurnRecord(
         request_id=request.request_id,
         conversation_id=request.conversation_id,
@@ -51,7 +52,7 @@ def record_of(
         end=end,
         status=_status(told, end, is_out=is_committed and (request.stream or answer.failure is not None)),
         target=None if attempt is None else str(attempt.target),
-        attempts=[each if accounts else msgspec.structs.replace(each, usage=None) for each in answer.past],
+        attempts=[_told_of(each, accounts=accounts, late_ms=late_ms) for each in answer.past],
         error=None if told is None else f"{told.name}: {told.detail or told.message}",
         first_speakable_ms=None
         if answer.first_speakable_at is None
@@ -65,7 +66,17 @@ def record_of(
         fillers=tally.fillers,
         apologised=answer.failure is not None,
         shares=shares,
+        began_at=time.time() - (time.monotonic() - began_at),
+        traceparent=request.traceparent,
     )
+
+
+def _told_of(attempt: Attempt, *, accounts: bool, late_ms: float) -> Attempt:
+    """Return an attempt as a turn tells of it that came so much later than the answer which it shares."""
+    if accounts and not late_ms:
+        return attempt
+    began_ms, usage = round(attempt.began_ms - late_ms, 1), attempt.usage if accounts else None
+    return msgspec.structs.replace(attempt, began_ms=began_ms, usage=usage)
 
 
 def _end(error: BaseException | None, finish_reason: str | None) -> End:

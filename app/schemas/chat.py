@@ -60,6 +60,7 @@ def load_request(
     request_id: str,
     caller: str = "",
     conversation_id: str | None = None,
+    traceparent: str | None = None,
     conversation_id_fields: Sequence[str] = (),
     max_tokens_limit: int | None = None,
 ) -> TurnRequest:
@@ -88,6 +89,7 @@ def load_request(
         request_id=request_id,
         caller=caller,
         conversation_id=conversation_id or _named_in(extra, conversation_id_fields),
+        traceparent=traceparent,
         extra=extra,
     )
 
