@@ -2,20 +2,24 @@
 
 import logging
 from collections.abc import Set
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
 from app.api import auth, chat, errors, health, hooks, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Provider
+from app.domain.ports import Observer, Provider, Resident
 from app.engine.catalogue import Catalogue
 from app.engine.routing import Router
 from app.engine.turn import Desk
 from app.providers.local.adapter import LocalProvider
 from app.providers.local.process import LocalModel
-from app.providers.registry import UnconfiguredProvider, build
+from app.providers.registry import DEFAULT_URLS, UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.telemetry import logs
+
+if TYPE_CHECKING:
+    from app.telemetry.traces import Traces
 
 
 def create_app(settings: Settings) -> Flask:
@@ -44,7 +48,14 @@ def create_app(settings: Settings) -> Flask:
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
     )
-    app.extensions["glottis.desk"] = Desk(router, providers, [logs.TurnLog()])
+    observers: list[Observer] = [logs.TurnLog()]
+    residents: list[Resident] = []
+    if settings.traces.is_on:
+        traces = _traces(settings)
+        observers.append(traces)
+        residents.append(traces)
+    app.extensions["glottis.desk"] = Desk(router, providers, observers)
+    app.extensions["glottis.residents"] = residents
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
     auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
@@ -54,12 +65,25 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def _providers(settings: Settings) -> dict[str, Provider]:
-    vendors: dict[str, Vendor] = {
+def _traces(settings: Settings) -> "Traces":
+    from app.telemetry.spans import Spans
+    from app.telemetry.traces import Traces
+
+    how, vendors = settings.traces, _vendors(settings)
+    base_urls = {name: vendor.base_url or DEFAULT_URLS[vendor.kind] for name, vendor in vendors.items()}
+    return Traces(Spans(base_urls, ratio=how.ratio, follows_caller=how.follows_caller))
+
+
+def _vendors(settings: Settings) -> dict[str, Vendor]:
+    return {
         "openai": Vendor("openai", settings.openai_base_url, "OPENAI_API_KEY", settings.openai_api_key),
         "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
         **settings.vendors,
     }
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    vendors = _vendors(settings)
     targets = [target for route in settings.routes.values() for target in route.targets]
     functions = {target.model for target in targets if target.provider == "function"}
     providers = build(vendors, functions)

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from app.api.sse import error_object
 from app.domain.errors import GlottisError, InternalError, InvalidRequest, unforeseen
+from app.domain.ports import Resident
 from app.engine.turn import Desk
 from app.telemetry.logs import log
 
@@ -64,6 +66,17 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle_since: dict[Any, float] = {}
+
+    def run(self) -> None:
+        """Serve until the end, with what lives beside the turns."""
+        residents: Sequence[Resident] = self.wsgi.extensions["glottis.residents"]
+        for resident in residents:
+            resident.start()
+        try:
+            super().run()
+        finally:
+            for resident in residents:
+                resident.stop()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""

@@ -10,7 +10,7 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file
+from app.settings import environment, file, traces
 
 
 class SettingsError(Exception):
@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str
     default_provider: str | None
     budget: Budget
+    traces: traces.Traces
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
 
@@ -47,7 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env)
+        values = environment.read(env) | {"traces": traces.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
