@@ -1,4 +1,4 @@
-"""A provider's failure in the domain's words: one table of HTTP statuses and one of transport errors, for all of them.
+"""A provider's refusal in the domain's words: one table of HTTP statuses for all of them.
 
 The statuses are those of both vendors (OpenAI's error codes page; case 35 for Anthropic). What a provider says of a
 refused request is passed on, because the caller must mend it, but stripped of keys and addresses.
@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Mapping
 
-import httpx2
+import msgspec
 
 from app.domain import errors
 
@@ -29,12 +29,8 @@ STATUSES: dict[int, type[errors.ProviderError]] = {
 }
 """What is not named here is a plain ProviderError."""
 
-TRANSPORT: tuple[tuple[type[httpx2.TransportError], type[errors.ProviderError]], ...] = (
-    (httpx2.TimeoutException, errors.ProviderTimeout),
-    (httpx2.ConnectError, errors.ProviderUnreachable),
-    (httpx2.UnsupportedProtocol, errors.ProviderUnreachable),
-    (httpx2.TransportError, errors.ProviderBroken),
-)
+SPENT = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
+"""Anthropic's 429 that no waiting mends: the budget is used up (34)."""
 
 _TOO_LONG = re.compile(
     r"context.(length|window|size)|maximum context|prompt is too long|too many tokens", re.IGNORECASE
@@ -55,6 +51,35 @@ def keep_secret(key: str | None) -> None:
     """Let this key of ours stand in no message, whatever it looks like."""
     if key:
         _keys.add(key)
+
+
+def from_answer(status: int, headers: Mapping[str, str], content: bytes) -> errors.ProviderError:
+    """Return the error for an upstream answer that is none, in OpenAI's or Anthropic's shape, or in no known one.
+
+    Both have an `error` object; some servers give a bare string instead, `detail` for `message`, or the HTTP status
+    once more as `code`. `headers` are by their names in lower case.
+    """
+    if status < 300:
+        return errors.ProviderBroken(
+            detail=f"the status {status} is neither an answer nor an error", upstream_status=status
+        )
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = content.decode("utf-8", "replace").strip()
+    error = body.get("error", body) if isinstance(body, dict) else body
+    fields = error if isinstance(error, dict) else {"message": error}
+    details = fields.get("details")
+    if isinstance(details, dict) and details.get("error_code") in SPENT:
+        return errors.ProviderKeyRefused(detail=details["error_code"], upstream_status=status)
+    code, param = fields.get("code"), fields.get("param")
+    return from_status(
+        status,
+        str(fields.get("message") or fields.get("detail") or f"status {status}"),
+        code=code if isinstance(code, str) else None,
+        param=param if isinstance(param, str) else None,
+        headers=headers,
+    )
 
 
 def from_status(
@@ -80,14 +105,6 @@ def from_status(
         retry_after_s=retry_after_s(headers or {}),
         upstream_status=status,
     )
-
-
-def from_transport(error: BaseException) -> errors.ProviderError | None:
-    """Return the error for a failure below HTTP; None for what is none."""
-    for theirs, ours in TRANSPORT:
-        if isinstance(error, theirs):
-            return ours(detail=str(error))
-    return None
 
 
 def scrubbed(message: str) -> str:

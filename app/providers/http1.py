@@ -2,8 +2,9 @@
 
 import socket
 
-import httpx2
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from app.domain.errors import ProviderBroken, ProviderTimeout
 
 RECV_BYTES = 65536
 MOST_HEADERS = 1000
@@ -53,6 +54,10 @@ class Reply:
         if self.complete:
             raise _Unasked
 
+    def named(self) -> dict[str, str]:
+        """Return the headers by their names in lower case."""
+        return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+
     def ends_at_close(self) -> bool:
         """Whether the body has no length, so that only the closing connection ends it."""
         names = {name.lower() for name, _ in self.headers}
@@ -67,23 +72,16 @@ class _Unasked(Exception):
     """Bytes came after the end of the response."""
 
 
-def head_of(request: httpx2.Request) -> bytes:
-    """Return a request's line and headers, each with its line's end, without the blank line after them."""
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
-    lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
-    return b"\r\n".join(lines) + b"\r\n"
-
-
 def receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
-    """Read once from the socket into the reply, or raise what httpx2 would."""
+    """Read once from the socket into the reply; raises ProviderError, or NoReplyError on a reused connection."""
     try:
         data = sock.recv(RECV_BYTES)
     except TimeoutError as error:
-        raise httpx2.ReadTimeout("nothing came in time") from error
+        raise ProviderTimeout(detail="nothing came in time") from error
     except OSError as error:
         if reused and not reply.begun:
             raise NoReplyError from error
-        raise httpx2.ReadError(f"the connection broke: {type(error).__name__}") from error
+        raise ProviderBroken(detail=f"the connection broke: {type(error).__name__}") from error
     if not data:
         _end_at_close(reply, reused=reused)
         return
@@ -94,7 +92,7 @@ def receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
         if reply.complete:
             reply.keep_alive = False
             return
-        raise httpx2.RemoteProtocolError(f"not HTTP: {type(error).__name__}") from error
+        raise ProviderBroken(detail=f"not HTTP: {type(error).__name__}") from error
 
 
 def _end_at_close(reply: Reply, *, reused: bool) -> None:
@@ -103,4 +101,4 @@ def _end_at_close(reply: Reply, *, reused: bool) -> None:
     elif reused and not reply.begun:
         raise NoReplyError
     else:
-        raise httpx2.RemoteProtocolError("the connection closed in the middle of the answer")
+        raise ProviderBroken(detail="the connection closed in the middle of the answer")

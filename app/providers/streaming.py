@@ -1,10 +1,10 @@
-"""One upstream answer, from the SDK's response to events: the loop that every SDK-backed provider shares."""
+"""One upstream answer, from bytes to events: the loop that every provider with a server shares."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from app.domain.errors import ProviderBroken, ProviderError
+from app.domain.errors import ProviderBroken
 from app.domain.events import Event, Events
 from app.providers.http1 import Reply
 from app.providers.sse import Decoder, EventTooLongError
@@ -25,39 +25,26 @@ class Reader(Protocol):
         ...
 
 
-ErrorTable = Callable[[Exception], ProviderError | None]
-"""Names an SDK's exception in the domain's words; None for what is no failure of the provider."""
-
-
 @contextlib.contextmanager
-def naming(name_error: ErrorTable) -> Iterator[None]:
-    """Raise what fails inside as `name_error` names it.
-
-    What it has no name for is a fault of this server, and is raised as it is.
-    """
+def _as_broken() -> Iterator[None]:
+    """Raise what no reader can make sense of as the provider's failure."""
     try:
         yield
-    except ProviderError:
-        raise
     except EventTooLongError as error:
         raise ProviderBroken(detail="an event of the stream has no end") from error
     except RecursionError as error:  # nothing of ours recurses: it is what came that is nested
         raise ProviderBroken(detail="the answer is nested too deeply") from error
-    except Exception as error:
-        named = name_error(error)
-        if named is None:
-            raise
-        raise named from error
 
 
-def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, name_error: ErrorTable) -> Events:
-    """Make the call and yield the events of its answer; what fails is raised as `name_error` names it."""
+def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader) -> Events:
+    """Make the call and yield the events of its answer; raises ProviderError."""
     body: Body | None = None
     try:
-        with naming(name_error):
+        with _as_broken():
             reply, body = call()
-            headers = {name.lower(): value.decode("latin-1") for name, value in reply.headers}
-            _refuse_compressed(headers)
+            headers = reply.named()
+            if headers.get("content-encoding", "identity") != "identity":
+                raise ProviderBroken(detail="answered with a compressed stream, unasked")
             decoder = Decoder()
             while data := body.read():
                 for payload in decoder.feed(data):
@@ -79,15 +66,10 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, name_e
                 body.close()
 
 
-def _refuse_compressed(headers: dict[bytes, str]) -> None:
-    if headers.get(b"content-encoding", "identity") != "identity":
-        raise ProviderBroken(detail="answered with a compressed stream, unasked")
-
-
-def _ended(reader: Reader, headers: dict[bytes, str]) -> Iterator[Event]:
+def _ended(reader: Reader, headers: Mapping[str, str]) -> Iterator[Event]:
     """Yield the last events. A page or JSON ends here, as no answer; a stream that is only called so was read."""
     try:
         yield from reader.finish()
     except ProviderBroken as error:
-        error.detail = f"{error.detail}; its content-type is {headers.get(b'content-type', 'missing')}"
+        error.detail = f"{error.detail}; its content-type is {headers.get('content-type', 'missing')}"
         raise

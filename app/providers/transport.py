@@ -1,8 +1,7 @@
-"""The HTTP/1.1 transport under both SDKs: pooled connections, bytes handed on as they arrive, no cap on connections.
+"""The HTTP/1.1 transport of the providers: pooled connections, bytes handed on as they arrive, no cap on connections.
 
-urllib3 opens and secures the connections, httptools (llhttp) reads the responses (http1.py), and httpx2's transport
-interface is what the SDKs see. CPU of the whole server, medians of 3 runs of each in turn, on a slow machine of 2
-cores, the rest of the server unchanged:
+urllib3 opens and secures the connections, httptools (llhttp) reads the responses (http1.py). CPU of the whole server,
+medians of 3 runs of each in turn, on a slow machine of 2 cores, the rest of the server unchanged:
 
                                                     a turn of 100 chunks    a request
     this module                                     10.2 ms                 1.6 ms
@@ -17,18 +16,19 @@ the request is sent, before a byte of the answer, is replaced by a new one, once
 
 import contextlib
 import functools
+import os
 import socket
 import ssl
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import httpx2
+import certifi
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from app.providers.http1 import NoReplyError, Reply, head_of, receive
+from app.domain.errors import ProviderBroken, ProviderError, ProviderTimeout, ProviderUnreachable
+from app.providers.http1 import NoReplyError, Reply, receive
 
 MAX_IDLE_PER_ORIGIN = 64
 MAX_IDLE_S = 60.0
@@ -41,11 +41,6 @@ class Origin(NamedTuple):
     scheme: str
     host: str
     port: int
-
-    @classmethod
-    def of(cls, url: httpx2.URL) -> "Origin":
-        """Return the origin of an address."""
-        return cls(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
 
 
 class Connection:
@@ -78,7 +73,7 @@ class Connection:
             self.sock.close()
 
 
-class Body(httpx2.SyncByteStream):
+class Body:
     """The bytes of one response. `read` hands on what has come; `close` gives the connection back or ends it."""
 
     def __init__(self, transport: "Transport", connection: Connection, reply: Reply) -> None:
@@ -89,7 +84,7 @@ class Body(httpx2.SyncByteStream):
     def read(self) -> bytes:
         """Return the bytes that came since the last call, waiting for some; b"" at the end.
 
-        Raises httpx2.ReadTimeout, ReadError, or RemoteProtocolError where the body breaks off.
+        Raises ProviderTimeout, or ProviderBroken where the body breaks off.
         """
         reply = self._reply
         while not reply.pieces:
@@ -100,15 +95,11 @@ class Body(httpx2.SyncByteStream):
         reply.pieces.clear()
         return data
 
-    def __iter__(self) -> Iterator[bytes]:
-        while data := self.read():
-            yield data
-
     def drain(self) -> None:
         """Read what little is left after the answer's last event, so that the connection can be used again."""
         if self._connection is not None and not self._reply.complete:
             self._connection.sock.settimeout(DRAIN_S)
-            with contextlib.suppress(httpx2.TransportError):
+            with contextlib.suppress(ProviderError):
                 receive(self._connection.sock, self._reply)
 
     def close(self) -> None:
@@ -122,35 +113,30 @@ class Body(httpx2.SyncByteStream):
             connection.close()
 
 
-class Transport(httpx2.BaseTransport):
-    """Sends requests for an httpx2.Client. One per provider and process; safe for threads and greenlets."""
+class Transport:
+    """Sends requests. One per provider and process; safe for threads and greenlets."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self._ssl_context = ssl_context or default_ssl_context()
         self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request of httpx2's and return when the response's head is there; raises httpx2.TransportError."""
-        timeout = request.extensions.get("timeout", {})
-        wire = head_of(request) + b"\r\n" + request.read()
-        reply, body = self.send(Origin.of(request.url), wire, timeout)
-        return httpx2.Response(reply.status, headers=reply.headers, stream=body)
-
-    def send(self, origin: Origin, wire: bytes, timeout: Mapping[str, float | None]) -> "tuple[Reply, Body]":
+    def send(
+        self, origin: Origin, wire: bytes, *, connect_s: float | None, read_s: float | None = None
+    ) -> "tuple[Reply, Body]":
         """Send a whole request, as bytes, and return when the response's head is there.
 
-        `timeout` has httpx2's own keys (connect, read, write), in seconds. Raises httpx2.TransportError.
+        Connecting and sending may take `connect_s` each, and a silence `read_s`. Raises ProviderError.
         """
         connection = self._idle_connection(origin)
         if connection is not None:
             try:
-                return self._exchange(connection, wire, timeout)
+                return self._exchange(connection, wire, connect_s, read_s)
             except NoReplyError:
                 pass
         try:
-            return self._exchange(self._connect(origin, timeout), wire, timeout)
+            return self._exchange(self._connect(origin, connect_s), wire, connect_s, read_s)
         except NoReplyError as error:
-            raise httpx2.RemoteProtocolError("the server closed the connection without an answer") from error
+            raise ProviderBroken(detail="the server closed the connection without an answer") from error
 
     def keep(self, connection: Connection) -> None:
         """Take back a connection whose response was read whole."""
@@ -178,8 +164,7 @@ class Transport(httpx2.BaseTransport):
                 return connection
             connection.close()
 
-    def _connect(self, origin: Origin, timeout: Mapping[str, float | None]) -> Connection:
-        connect_s = timeout.get("connect")
+    def _connect(self, origin: Origin, connect_s: float | None) -> Connection:
         if origin.scheme == "https":
             opener: HTTPConnection = HTTPSConnection(
                 origin.host, origin.port, timeout=connect_s, ssl_context=self._ssl_context
@@ -198,12 +183,12 @@ class Transport(httpx2.BaseTransport):
         return Connection(origin, sock)
 
     def _exchange(
-        self, connection: Connection, wire: bytes, timeout: Mapping[str, float | None]
+        self, connection: Connection, wire: bytes, write_s: float | None, read_s: float | None
     ) -> "tuple[Reply, Body]":
         reply = Reply()
         try:
-            _send(connection, wire, timeout.get("write"))
-            connection.sock.settimeout(timeout.get("read"))
+            _send(connection, wire, write_s)
+            connection.sock.settimeout(read_s)
             while not reply.head_complete:
                 receive(connection.sock, reply, reused=connection.reused)
         except BaseException:
@@ -212,19 +197,23 @@ class Transport(httpx2.BaseTransport):
         return reply, Body(self, connection, reply)
 
 
-def _connect_failure(error: BaseException) -> httpx2.TransportError | None:
+def _connect_failure(error: BaseException) -> ProviderError | None:
     # urllib3's NewConnectionError (refused, no such host) is a ConnectTimeoutError by descent alone.
     if isinstance(error, ConnectTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError):
-        return httpx2.ConnectTimeout("connecting took too long")
+        return ProviderTimeout(detail="connecting took too long")
     if isinstance(error, HTTPError | OSError):
-        return httpx2.ConnectError(f"no connection: {type(error).__name__}")
+        return ProviderUnreachable(detail=f"no connection: {type(error).__name__}")
     return None
 
 
 @functools.cache
 def default_ssl_context() -> ssl.SSLContext:
-    """Return the context that all share; loading the certificates takes 70 ms or more, which no caller should wait."""
-    return httpx2.create_ssl_context()
+    """Return the context that all share; loading the certificates takes 70 ms or more, which no caller should wait.
+
+    The authorities are those of SSL_CERT_FILE or SSL_CERT_DIR where one is set, else Mozilla's.
+    """
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
 
 
 def _send(connection: Connection, wire: bytes, write_s: float | None) -> None:
@@ -232,8 +221,8 @@ def _send(connection: Connection, wire: bytes, write_s: float | None) -> None:
     try:
         connection.sock.sendall(wire)
     except TimeoutError as error:
-        raise httpx2.WriteTimeout("the request could not be sent in time") from error
+        raise ProviderTimeout(detail="the request could not be sent in time") from error
     except OSError as error:
         if connection.reused:
             raise NoReplyError from error
-        raise httpx2.WriteError(f"the request could not be sent: {type(error).__name__}") from error
+        raise ProviderBroken(detail=f"the request could not be sent: {type(error).__name__}") from error

@@ -177,7 +177,7 @@ def told_by(stream: bytes, reader: Reader, cuts: Sequence[int] = ()) -> list[Eve
     body: Any = Packets([stream[start:end] for start, end in pairwise(places)])
     reply = Reply()
     reply.headers = [(b"content-type", b"text/event-stream")]
-    events: Events = stream_events(lambda: (reply, body), reader, lambda error: None)
+    events: Events = stream_events(lambda: (reply, body), reader)
     told: list[Event | ProviderError] = []
     try:
         told.extend(events)

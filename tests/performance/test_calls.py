@@ -21,11 +21,9 @@ from app.domain.ports import Model
 from app.domain.request import TurnRequest
 from app.engine.routing import Router
 from app.engine.turn import Desk
-from app.providers.anthropic import errors as anthropic_errors
 from app.providers.anthropic.answers import AnswerReader as AnthropicReader
 from app.providers.anthropic.models import facts_of
 from app.providers.anthropic.translate import to_body as to_anthropic
-from app.providers.openai import errors as openai_errors
 from app.providers.openai.translate import AnswerReader as OpenAIReader
 from app.providers.openai.translate import to_body as to_openai
 from app.providers.streaming import stream_events
@@ -38,10 +36,12 @@ FEW, MANY = 100, 300
 class Bytes:
     """An upstream's body of one chunk a read."""
 
-    headers = ((b"content-type", b"text/event-stream"),)
-
     def __init__(self, chunks: list[bytes]) -> None:
         self._chunks = iter(chunks)
+
+    def named(self) -> dict[str, str]:
+        """Return the headers."""
+        return {"content-type": "text/event-stream"}
 
     def read(self) -> bytes:
         """Return the next chunk."""
@@ -73,16 +73,15 @@ class Played:
 
     name = "played"
 
-    def __init__(self, chunks: list[bytes], reader: Callable[[], Any], name_error: Any) -> None:
+    def __init__(self, chunks: list[bytes], reader: Callable[[], Any]) -> None:
         self._chunks = chunks
         self._reader = reader
-        self._name_error = name_error
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer with the bytes."""
         del request, model
         body: Any = Bytes(self._chunks)
-        return stream_events(lambda: (body, body), self._reader(), self._name_error)
+        return stream_events(lambda: (body, body), self._reader())
 
     def first_token_s(self, request: TurnRequest, model: str) -> None:
         """It does not think."""
@@ -133,20 +132,18 @@ def turn(provider: Played) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "reader", "name_error", "bound"),
+    ("chunks", "reader", "bound"),
     [
-        (openai_chunks, OpenAIReader, openai_errors.name_error, 38),
-        (anthropic_chunks, lambda: AnthropicReader({}), anthropic_errors.name_error, 43),
+        (openai_chunks, OpenAIReader, 38),
+        (anthropic_chunks, lambda: AnthropicReader({}), 43),
     ],
     ids=["openai", "anthropic"],
 )
-def test_calls_per_chunk(
-    chunks: Callable[[int], list[bytes]], reader: Callable[[], Any], name_error: Any, bound: int
-) -> None:
+def test_calls_per_chunk(chunks: Callable[[int], list[bytes]], reader: Callable[[], Any], bound: int) -> None:
     """A chunk more costs no more calls than this, whatever a turn costs besides."""
 
     def calls_of(words: int) -> int:
-        provider = Played(chunks(words), reader, name_error)
+        provider = Played(chunks(words), reader)
         heard: list[bytes] = []
         calls = count_calls(lambda: heard.extend(turn(provider)))
         assert b"".join(heard).count(b"word ") == words

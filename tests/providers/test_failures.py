@@ -1,10 +1,10 @@
 """Failures in the domain's words: by status, by what broke below HTTP, and without anything secret."""
 
 import email.utils
+import json
 import time
 from typing import Any
 
-import httpx2
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -53,31 +53,47 @@ def test_only_what_the_caller_can_mend_is_passed_on() -> None:
         assert failures.from_status(400, silent).message == errors.ProviderRequestRefused.default_message
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (httpx2.ConnectTimeout("x"), errors.ProviderTimeout),
-        (httpx2.ReadTimeout("x"), errors.ProviderTimeout),
-        (httpx2.WriteTimeout("x"), errors.ProviderTimeout),
-        (httpx2.PoolTimeout("x"), errors.ProviderTimeout),
-        (httpx2.ConnectError("x"), errors.ProviderUnreachable),
-        (httpx2.UnsupportedProtocol("x"), errors.ProviderUnreachable),
-        (httpx2.ReadError("x"), errors.ProviderBroken),
-        (httpx2.WriteError("x"), errors.ProviderBroken),
-        (httpx2.RemoteProtocolError("x"), errors.ProviderBroken),
-    ],
-)
-def test_below_http(error: Exception, expected: type[errors.ProviderError]) -> None:
-    """What breaks below HTTP is a time-out, unreachable, or broken."""
-    named = failures.from_transport(error)
-    assert type(named) is expected
-    assert named.detail == "x"
+ODD: list[object] = [None, "words", [], {}, {"error": "words"}, {"error": {"message": 5}}, {"error": {"details": 1}}]
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), httpx2.InvalidURL("x"), OSError("x")])
-def test_what_is_no_failure_of_the_provider(error: Exception) -> None:
-    """A fault of this server is not blamed on the provider."""
-    assert failures.from_transport(error) is None
+@pytest.mark.parametrize("content", [*map(json.dumps, ODD), "", "<html>", "\xff", "[" * 5000])
+def test_odd_error_objects(content: str) -> None:
+    """An error body of another shape is no reason to fail in another way."""
+    error = failures.from_answer(400, {}, content.encode("latin-1"))
+    assert type(error) is errors.ProviderRequestRefused
+
+
+@pytest.mark.parametrize("body", [{"error": "too small"}, {"error": {"message": "too small"}}, {"detail": "too small"}])
+def test_where_the_words_are(body: object) -> None:
+    """Ollama's bare string and FastAPI's `detail` read as well as OpenAI's object."""
+    assert failures.from_answer(400, {}, json.dumps(body).encode()).message == "too small"
+
+
+@pytest.mark.parametrize("code", [None, "bad", 400])
+@pytest.mark.parametrize("param", [None, "messages", ["messages"]])
+def test_odd_codes(code: object, param: object) -> None:
+    """`code` and `param` reach the caller only as text: some servers repeat the status, or send a list."""
+    body = {"error": {"message": "No", "code": code, "param": param}}
+    error = failures.from_answer(400, {}, json.dumps(body).encode())
+    assert (error.message, error.code, error.param) == (
+        "No",
+        code if isinstance(code, str) else error.default_code,
+        param if isinstance(param, str) else None,
+    )
+
+
+@pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])
+def test_a_spent_budget_is_no_rate_limit(code: str) -> None:
+    """34: no waiting mends it, so it is the server's billing that was refused, with nothing to wait for."""
+
+    def named(code: str) -> errors.ProviderError:
+        body = {"type": "error", "error": {"message": "words", "details": {"error_code": code}}}
+        return failures.from_answer(429, {"retry-after": "3"}, json.dumps(body).encode())
+
+    spent = named(code)
+    assert type(spent) is errors.ProviderKeyRefused
+    assert (spent.upstream_status, spent.retry_after_s) == (429, None)
+    assert type(named("ramp_limit_exceeded")) is errors.ProviderRateLimited
 
 
 KEYS = st.builds(
@@ -144,7 +160,7 @@ def test_words_are_left_as_they_are() -> None:
 )
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     """Milliseconds, seconds, and the three forms of dates of RFC 9110; what makes no sense asks for nothing."""
-    found = failures.retry_after_s(httpx2.Headers(headers))
+    found = failures.retry_after_s(headers)
     assert found == (seconds if seconds is None else pytest.approx(seconds, abs=120 if seconds > 100 else 0))
 
 

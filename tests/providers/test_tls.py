@@ -11,7 +11,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from providers.bridge import Bridge
 
+from app.domain.errors import ProviderTimeout, ProviderUnreachable
 from app.providers.transport import Transport, default_ssl_context
 
 OPENSSL = shutil.which("openssl")
@@ -75,7 +77,7 @@ def server(certificate: Path, *answers: bytes) -> Iterator[tuple[int, list[int]]
 
 def trusting(certificate: Path) -> httpx2.Client:
     """Make a client that trusts this certificate."""
-    return httpx2.Client(transport=Transport(ssl.create_default_context(cafile=certificate)), timeout=2.0)
+    return httpx2.Client(transport=Bridge(Transport(ssl.create_default_context(cafile=certificate))), timeout=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +90,8 @@ def test_an_unknown_certificate_is_refused(good: Path) -> None:
     """A server that nobody vouches for is never sent a request."""
     with (
         server(good, OK) as (port, counts),
-        httpx2.Client(transport=Transport(), timeout=2.0) as client,
-        pytest.raises(httpx2.ConnectError),
+        httpx2.Client(transport=Bridge(), timeout=2.0) as client,
+        pytest.raises(ProviderUnreachable),
     ):
         client.get(f"https://127.0.0.1:{port}/")
     assert sum(counts) == 0
@@ -98,7 +100,7 @@ def test_an_unknown_certificate_is_refused(good: Path) -> None:
 def test_another_servers_certificate_is_refused(certificate: Callable[[str], Path]) -> None:
     """A certificate that is known, but for another name, is refused too."""
     other = certificate("DNS:api.example.com")
-    with server(other, OK) as (port, counts), trusting(other) as client, pytest.raises(httpx2.ConnectError):
+    with server(other, OK) as (port, counts), trusting(other) as client, pytest.raises(ProviderUnreachable):
         client.get(f"https://127.0.0.1:{port}/")
     assert sum(counts) == 0
 
@@ -115,30 +117,30 @@ def test_an_authority_of_the_environment(good: Path, monkeypatch: pytest.MonkeyP
     """SSL_CERT_FILE names a company's own authority."""
     monkeypatch.setenv("SSL_CERT_FILE", str(good))
     transport = Transport(default_ssl_context.__wrapped__())  # as it is made when a server boots
-    with server(good, OK) as (port, _), httpx2.Client(transport=transport, timeout=2.0) as client:
+    with server(good, OK) as (port, _), httpx2.Client(transport=Bridge(transport), timeout=2.0) as client:
         assert client.get(f"https://127.0.0.1:{port}/").content == b"ok"
 
 
 def test_silence_over_tls(good: Path) -> None:
     """Silence is bounded over TLS as well."""
     with server(good) as (port, counts), trusting(good) as client:
-        with pytest.raises(httpx2.ReadTimeout):
+        with pytest.raises(ProviderTimeout):
             client.get(f"https://127.0.0.1:{port}/", timeout=httpx2.Timeout(2.0, read=0.2))
         assert counts == [1]
 
 
 def test_a_handshake_that_is_never_made() -> None:
-    """A server that takes the connection and says nothing is ConnectTimeout: TLS is part of connecting."""
+    """A server that takes the connection and says nothing is ProviderTimeout: TLS is part of connecting."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        httpx2.Client(transport=Transport(), timeout=0.3) as client,
-        pytest.raises(httpx2.ConnectTimeout),
+        httpx2.Client(transport=Bridge(), timeout=0.3) as client,
+        pytest.raises(ProviderTimeout),
     ):
         client.get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
 
 
 def test_a_plain_server_is_no_tls_server() -> None:
-    """An answer in plain HTTP to a TLS greeting is ConnectError."""
+    """An answer in plain HTTP to a TLS greeting is ProviderUnreachable."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -149,6 +151,6 @@ def test_a_plain_server_is_no_tls_server() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with httpx2.Client(transport=Transport(), timeout=2.0) as client, pytest.raises(httpx2.ConnectError):
+        with httpx2.Client(transport=Bridge(), timeout=2.0) as client, pytest.raises(ProviderUnreachable):
             client.get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
         thread.join()

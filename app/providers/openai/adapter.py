@@ -1,30 +1,26 @@
-"""The `openai` provider: the openai SDK builds and signs calls and names their errors; none of its objects is made per
-chunk.
-"""
+"""The `openai` provider: OpenAI, and every server that speaks its Chat Completions."""
 
+import os
 from collections.abc import Set
 from typing import Any
 
-import httpx2
 import msgspec
-import openai
 
 from app.domain.errors import ProviderBroken
 from app.domain.events import Events
 from app.domain.ports import Model
 from app.domain.request import TurnRequest
-from app.providers import failures
 from app.providers.learning import Lessons
-from app.providers.openai.errors import name_error
 from app.providers.openai.lessons import LESSONS
 from app.providers.openai.models import facts_of
 from app.providers.openai.translate import AnswerReader, Dialect, to_body
-from app.providers.signed import SignedPost, fetch
-from app.providers.streaming import naming, stream_events
-from app.providers.transport import Transport
+from app.providers.server import Server
+from app.providers.streaming import stream_events
 
 OPENAI_URL = "https://api.openai.com/v1"
-MODELS_TIMEOUT_S = 3.0
+
+ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+"""Headers that say on whose account a call is, and the SDK's variables for them. Only OpenAI itself is told."""
 
 
 class OpenAIProvider:
@@ -38,34 +34,14 @@ class OpenAIProvider:
         base_url: str | None,
         dialect: Dialect = "compatible",
     ) -> None:
-        """Make what this provider needs once in a process.
-
-        A server without a key gets no Authorization header; one that is not OpenAI is not told OpenAI's organization
-        and project either.
-        """
+        """Make what this provider needs once in a process."""
         self.name = name
-        failures.keep_secret(api_key)
         self._dialect: Dialect = dialect
         self._lessons = Lessons(name, LESSONS)
-        own = dialect == "openai"
-        withheld = [] if own else ["OpenAI-Organization", "OpenAI-Project"]
-        headers: dict[str, Any] = {"Accept-Encoding": "identity", **dict.fromkeys(withheld, openai.Omit())}
-        # The SDK wants it said for every request that there is no key to send.
-        self._unsigned: dict[str, Any] = {} if api_key else {"Authorization": openai.Omit()}
-
-        def client(http_client: httpx2.Client) -> openai.OpenAI:
-            return openai.OpenAI(
-                api_key=api_key or "none",
-                base_url=base_url or OPENAI_URL,
-                default_headers=headers,
-                http_client=http_client,
-                max_retries=0,
-            )
-
-        self._client = client
-        self._transport = Transport()
-        options = {"headers": {"Accept": "text/event-stream", **self._unsigned}}
-        self._post = SignedPost(self._transport, client, "/chat/completions", options)
+        told = ACCOUNT if dialect == "openai" else {}
+        headers = {header: os.environ[variable] for header, variable in told.items() if os.environ.get(variable)}
+        self._server = Server(base_url or OPENAI_URL, api_key, headers)
+        self._post = self._server.post("/chat/completions")
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer a turn; see domain.ports.Provider."""
@@ -73,7 +49,7 @@ class OpenAIProvider:
         def call(lessons: Set[str]) -> Events:
             body = self._lessons.mended(to_body(request, model, self._dialect), lessons)
             wire = msgspec.json.encode(body)
-            return stream_events(lambda: self._post.send(wire, request.budget.connect_s), AnswerReader(), name_error)
+            return stream_events(lambda: self._post.send(wire, request.budget.connect_s), AnswerReader())
 
         return self._lessons.answer(model, call)
 
@@ -85,9 +61,7 @@ class OpenAIProvider:
 
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""
-        options = {"timeout": MODELS_TIMEOUT_S, "headers": self._unsigned}
-        with naming(name_error):
-            content = fetch(self._client, "/models", options)
+        content = self._server.get("/models")
         try:
             listed: list[dict[str, Any]] = msgspec.json.decode(content)["data"]
             return [
@@ -99,4 +73,4 @@ class OpenAIProvider:
 
     def close(self) -> None:
         """Close the connections that are kept for the next turns."""
-        self._transport.close()
+        self._server.close()
