@@ -1,10 +1,12 @@
 """Spans made of records: every field that a record may have or lack, and who decides which turns are traced."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import pytest
+from gateway import ROOT
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
@@ -210,3 +212,28 @@ def test_a_share_of_the_turns() -> None:
     found = [len(spans(ATTEMPT, made_by=made_by)) for _ in range(2000)]
     assert set(found) == {0, 2}
     assert 400 < found.count(2) < 600  # 5 standard deviations
+
+
+def documented(heading: str) -> set[str]:
+    """Return the attributes that a table of docs/traces.md names, those of one row too."""
+    table = (ROOT / "docs" / "traces.md").read_text().partition(f"| {heading} | meaning |\n")[2].partition("\n\n")[0]
+    names = set(re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE))
+    if "glottis.NAME" in names:
+        row = next(line for line in table.splitlines() if "glottis.NAME" in line)
+        names = names - {"glottis.NAME"} | {f"glottis.{name}" for name in re.findall(r"`(\w+)`", row)}
+    return names
+
+
+def test_every_attribute_is_in_the_docs() -> None:
+    """docs/traces.md names every attribute that a span may have, and no other."""
+    everything: dict[str, Any] = dict.fromkeys(NAMED, 7.5) | {
+        "conversation_id": "conv_1", "stream": True, "target": "openai/gpt-4.1", "finish_reason": "stop",
+        "error": "ProviderBroken: cut", "end": "provider_error",
+    }  # fmt: skip
+    attempt = msgspec.structs.replace(
+        ATTEMPT, error="ProviderBroken", upstream_status=500, response_model="gpt-4.1-2025-04-14",
+        usage=Usage(10, 5, cached_tokens=4, cache_write_tokens=3, reasoning_tokens=2, estimated=True),
+    )  # fmt: skip
+    turn, call = spans(attempt, made_by=Spans({"openai": "https://api.openai.com/v1"}), **everything)
+    assert set(attributes(turn)) == documented("attribute of the turn")
+    assert set(attributes(call)) == documented("attribute of a call")

@@ -277,7 +277,7 @@ def test_a_collector_that_does_not_answer(upstream: OpenAIUpstream, tmp_path: Pa
         Collector() as collector,
         Gateway(environment(upstream, collector.url), config=CONFIG, folder=tmp_path) as gateway,
     ):
-        collector.answers[TRACES] = Answer(200, steps=[Hold()])
+        collector.answers[TRACES] = Answer(200, before=[Hold()])
         ask(gateway, "desk", "conv-first")
         collector.wait_for_requests(1)
         for number in range(20):
@@ -293,8 +293,8 @@ def test_a_collector_that_does_not_answer(upstream: OpenAIUpstream, tmp_path: Pa
         assert time.monotonic() - told_at < 12.0  # of which draining is 3; an export may take 10
     assert sum(line["turns"] for line in gateway.events("traces_lost")) == 41
     complaints = [line["message"] for line in gateway.events("opentelemetry")]
-    assert complaints[0].startswith("Transient error ConnectionError ")
-    assert len(complaints) <= 2
+    assert "ConnectionError" in complaints[0]
+    assert len(complaints) == len(set(complaints)) <= 3  # for two exports and their repetitions
 
 
 def run(code: str, **env: str) -> str:
