@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check audit soak bench bench-peers fix lock clean
+.PHONY: run test check audit soak bench bench-peers fix prices lock clean
 
 run: $(VENV)/.run  ## talk to a real model on 127.0.0.1:8000
 	@$(BIN)/python -m app.cli.run
@@ -34,8 +34,12 @@ fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+prices: $(VENV)/.dev  ## take the models' prices anew from the library genai-prices, into app/telemetry/prices.json
+	PYTHONPATH=tests $(BIN)/python -m telemetry.genai
+
 lock: $(VENV)/.dev  ## compile the requirements anew, with hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes -o requirements.txt requirements.in
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes -o deploy/lambda/requirements.txt deploy/lambda/requirements.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes -o requirements-dev.txt requirements-dev.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-deps -o requirements-local.txt requirements-local.in
 

@@ -7,8 +7,12 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import os  # noqa: E402 (the patch comes before everything else)
+import atexit  # noqa: E402 (the patch comes before everything else)
+import os  # noqa: E402
+import shutil  # noqa: E402
 import signal  # noqa: E402
+import tempfile  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 
 def _whole(name, default):
@@ -18,6 +22,24 @@ def _whole(name, default):
     return int(text)
 
 
+def _metrics_folder():
+    """Return where the workers' metrics are added up: the operator's folder, or one of this master's own, in memory.
+
+    This file is read again at SIGHUP, and a new master inherits the environment of the one before it (SIGUSR2).
+    """
+    named, own = os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), f"glottis-metrics-{os.getpid()}-"
+    if named and (own in named or "glottis-metrics-" not in named):
+        Path(named).mkdir(parents=True, exist_ok=True)
+        return Path(named)
+    shm = "/dev/shm"  # noqa: S108 (what mkdtemp makes is nobody else's)
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
+        prefix=own, dir=shm if os.access(shm, os.W_OK) else None
+    )
+    atexit.register(lambda master: os.getpid() == master and shutil.rmtree(folder, ignore_errors=True), os.getpid())
+    return Path(folder)
+
+
+METRICS_FOLDER = _metrics_folder()  # known before anything imports prometheus_client
 ON_HEROKU = "DYNO" in os.environ
 
 # A platform that sets PORT wants the server on every interface; on one's own machine nobody else need reach it.
@@ -37,9 +59,25 @@ timeout = 60
 # event (app/api/worker.py), and the workers are gone 2 s before it.
 graceful_timeout = max(3, _whole("SHUTDOWN_S", 30) - 2)
 
+# Its own lines in the form of the others.
+logger_class = "app.telemetry.foreign.ServerLogger"
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+def on_starting(server):  # noqa: D103, ARG001
+    # What is left of servers before this one, and of the master's own loading of the app, which counts nothing.
+    for path in METRICS_FOLDER.glob("*.db"):
+        path.unlink()
+
+
+def child_exit(server, worker):  # noqa: D103, ARG001
+    # However it ended: what it counted stays, its gauges go.
+    if any(METRICS_FOLDER.glob(f"*_{worker.pid}.db")):
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)
 
 
 def post_worker_init(worker):  # noqa: D103, ARG001

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, models, openapi
+from app.api import auth, chat, errors, health, hooks, metrics, models, openapi
 from app.domain.config import Vendor
 from app.domain.ports import Observer, Provider, Resident
 from app.engine.catalogue import Catalogue
@@ -17,14 +17,16 @@ from app.providers.local.process import LocalModel
 from app.providers.registry import DEFAULT_URLS, UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.telemetry import logs
+from app.telemetry.prices import PriceList
 
 if TYPE_CHECKING:
+    from app.telemetry.metrics import Metrics
     from app.telemetry.traces import Traces
 
 
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application for these settings."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log.level, settings.log.format)
     providers = _providers(settings)
     configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
     named = settings.default_provider
@@ -41,6 +43,9 @@ def create_app(settings: Settings) -> Flask:
         routes=sorted(settings.routes),
         anonymous=not settings.api_keys,
     )
+    if settings.log.content:
+        logs.log(logging.WARNING, "content_is_logged", setting="LOG_CONTENT")
+    listeners = [logs.ContentLog()] if settings.log.content else []
 
     app = Flask("glottis", static_folder=None)
     app.config.update(
@@ -48,21 +53,38 @@ def create_app(settings: Settings) -> Flask:
         MAX_TOKENS_LIMIT=settings.max_tokens_limit,
         CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
     )
-    observers: list[Observer] = [logs.TurnLog()]
+    measured = _metrics(settings)
+    observers: list[Observer] = [logs.TurnLog(), *([measured] if measured is not None else [])]
     residents: list[Resident] = []
     if settings.traces.is_on:
         traces = _traces(settings)
         observers.append(traces)
         residents.append(traces)
-    app.extensions["glottis.desk"] = Desk(router, providers, observers)
+    desk = Desk(router, providers, observers, _prices(settings).cost_usd, listeners)
+    app.extensions["glottis.desk"] = desk
     app.extensions["glottis.residents"] = residents
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     hooks.init_app(app)
-    auth.init_app(app, settings.api_keys.values(), allow_anonymous=settings.allow_anonymous)
+    auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
     errors.init_app(app)
     for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
         app.register_blueprint(blueprint)
+    if measured is not None:
+        metrics.init_app(app, settings.metrics, measured)
+        measured.watch("glottis_turns_in_flight", lambda: desk.open_turns)
+        measured.watch("glottis_breaker_state", desk.breaker_states)
+        if (store := app.extensions.get("glottis.store")) is not None:
+            measured.watch("glottis_store_up", lambda: {"valkey": float(store.is_up)})
     return app
+
+
+def _metrics(settings: Settings) -> "Metrics | None":
+    if not settings.metrics.on:
+        return None
+    from app.telemetry.metrics import Metrics  # 1 MB and 20 ms, for those who ask for it
+
+    targets = {str(target) for route in settings.routes.values() for target in route.targets}
+    return Metrics(settings.routes, targets)
 
 
 def _traces(settings: Settings) -> "Traces":
@@ -80,6 +102,10 @@ def _vendors(settings: Settings) -> dict[str, Vendor]:
         "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
         **settings.vendors,
     }
+
+
+def _prices(settings: Settings) -> PriceList:
+    return PriceList({name: vendor.base_url for name, vendor in _vendors(settings).items()})
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:

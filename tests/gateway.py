@@ -34,11 +34,13 @@ class Gateway:
         folder: Path | None = None,
         command: Sequence[str] | None = None,
         port: int | None = None,
+        cwd: Path = ROOT,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[Any] = []
         self._news = threading.Condition()
+        self._cwd = cwd
         self._command = command or [
             sys.executable, "-m", "gunicorn", "--workers", "1", "--bind", f"127.0.0.1:{self.port}", "wsgi:app",
         ]  # fmt: skip
@@ -52,7 +54,7 @@ class Gateway:
     def __enter__(self) -> "Gateway":
         self.process = subprocess.Popen(
             self._command,
-            cwd=ROOT,
+            cwd=self._cwd,
             env=self._env | {"PORT": str(self.port)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

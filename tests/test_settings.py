@@ -44,7 +44,7 @@ def test_defaults() -> None:
     assert settings.api_keys == {"agent": "key-0123456789"}
     assert settings.max_body_bytes == 4 * 1024 * 1024
     assert settings.max_tokens_limit is None
-    assert settings.log_level == "info"
+    assert settings.log.level == "info"
     assert settings.local_port == 0
     assert settings.default_provider is None
     assert settings.budget == Budget()
@@ -109,7 +109,7 @@ def test_the_environment() -> None:
     assert (settings.anthropic_api_key, settings.anthropic_base_url) == (None, None)
     assert (settings.max_body_bytes, settings.max_tokens_limit, settings.local_port) == (2048, 100, 8081)
     assert settings.conversation_id_fields == ["call_id", "UUID"]
-    assert settings.log_level == "debug"
+    assert settings.log.level == "debug"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,8 @@ def test_the_environment() -> None:
         ("MAX_TOKENS_LIMIT", "1.5"),
         ("LOCAL_PORT", "65536"),
         ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_CONTENT", "perhaps"),
         ("ALLOW_ANONYMOUS", "perhaps"),
         ("OPENAI_BASE_URL", "api.openai.com"),
         ("ANTHROPIC_BASE_URL", "ftp://example.com"),
@@ -146,7 +148,7 @@ def test_dotenv_by_another_name() -> None:
     Path("other.env").write_text("LOG_LEVEL=error\nVENDOR_KEY=sk-v\n")
     config = '[providers.vendor]\nkind = "openai"\nbase_url = "http://localhost:9/v1"\napi_key_env = "VENDOR_KEY"\n'
     settings = load(config, GLOTTIS_DOTENV="other.env")
-    assert (settings.log_level, settings.max_tokens_limit) == ("error", None)
+    assert (settings.log.level, settings.max_tokens_limit) == ("error", None)
     assert settings.vendors["vendor"].api_key == "sk-v"
 
 
@@ -318,4 +320,4 @@ def test_settings_do_not_change() -> None:
     """What was read at boot holds for the life of the process."""
     settings: Any = load()
     with pytest.raises(AttributeError):
-        settings.log_level = "debug"
+        settings.local_port = 1

@@ -7,6 +7,7 @@ socket costs one epoll registration a request, no greenlet and no timer; what it
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,6 +37,8 @@ class CallerWatch:
         self._watcher: Any = None
         self._greenlet: Any = None
         self._is_gone = False
+        self.came_at: float = environ.get("glottis.started_at", 0.0)
+        self.gone_at: float | None = None
         self.detained: Callable[[], bool] = _not_detained
 
     def start(self) -> None:
@@ -56,6 +59,7 @@ class CallerWatch:
         """Raise CallerGone if the caller has gone: here, or where their own greenlet waits."""
         if self._is_gone:
             if gevent.getcurrent() is self._greenlet:
+                self.gone_at = time.monotonic()
                 raise _Gone
             gevent.get_hub().loop.run_callback(self._raise)
 
@@ -100,6 +104,7 @@ class CallerWatch:
             self._is_gone = True
             if not self.detained():
                 self.stop()
+                self.gone_at = time.monotonic()
                 self._greenlet.throw(_Gone())
 
 

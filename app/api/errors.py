@@ -4,13 +4,14 @@ import logging
 import math
 
 import msgspec
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
+from app.api.refusal import account
 from app.api.sse import error_object
 from app.api.worker import malformed
-from app.domain import errors
+from app.domain import errors, telling
 from app.telemetry.logs import log
 
 LONGEST_PATH = 200
@@ -33,21 +34,27 @@ def response_of(error: errors.GlottisError) -> Response:
 
 
 def _glottis_error(error: errors.GlottisError) -> Response:
-    # A turn that failed has its own line; what failed before it became a turn is told here.
-    if not error.accounted:
+    metrics = current_app.extensions.get("glottis.metrics")
+    if metrics is not None and not error.accounted:
+        metrics.refused(error.name)
+    # A turn that failed has its own line, and so has a request that never became one; all others are told here.
+    if not error.accounted and not account(error):
         log(
             logging.INFO,
             "request_refused",
             path=request.path,
             status=error.status,
             code=error.code,
-            param=error.param,
+            param=telling.place(error.param),
             request_id=request.environ.get("glottis.request_id"),
         )
     return response_of(error)
 
 
 def _http_error(error: HTTPException) -> Response:
+    if isinstance(error, ClientDisconnected):
+        account(errors.CallerGone())  # in the middle of the request; nobody hears this answer
+        return response_of(errors.InvalidRequest())
     status = error.code or 500
     if status >= 500:
         return _unforeseen(error)
@@ -67,13 +74,14 @@ def _malformed(error: ParseException) -> Response:
 
 def _unforeseen(error: Exception) -> Response:
     named = errors.unforeseen(error)
-    log(
-        logging.ERROR,
-        "internal_error",
-        path=request.path,
-        error=named.detail,
-        request_id=request.environ.get("glottis.request_id"),
-    )
+    if not account(named):
+        log(
+            logging.ERROR,
+            "internal_error",
+            path=request.path,
+            error=named.detail,
+            request_id=request.environ.get("glottis.request_id"),
+        )
     return response_of(named)
 
 

@@ -90,6 +90,10 @@ OPERATIONS = {
     "models.get_model": Operation({200: _json("Model")}, (errors.ModelNotFound,), None, (_MODEL,)),
     "health.health": Operation({200: _json("Health")}),
     "health.ready": Operation({200: _json("Readiness"), 503: _json("Readiness")}),
+    "metrics.metrics": Operation(
+        {200: {"text/plain": {"type": "string"}, "application/openmetrics-text": {"type": "string"}}},
+        (errors.InvalidKey, errors.AddressRefused),
+    ),
     "openapi.document": Operation({200: {"application/json": {"type": "object"}}}),
 }
 """Every view, by its endpoint."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import gevent.socket
 import msgspec
+from gevent.server import StreamServer
 from gunicorn.http import errors as http
 from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
@@ -38,6 +39,12 @@ LAST_WORD_S = 3.0
 """Before the graceful timeout: for the streams that are ended to say so."""
 
 DRAIN_STEP_S = 0.25
+
+MOST_ACCEPTED = 8
+"""Connections taken in one pass of the loop (gevent: 100). A new turn needs several passes to its first word, and each
+is as long as all that is to do in it: 2000 calls within a second made them so long that 800 had no word in 3 s. What is
+not taken yet waits in the kernel, in order: all 2000 were answered, and memory grew by half as much. With several
+workers gunicorn takes one at a time, so that all get some."""
 
 IDLE_S = 1.0
 """A connection without a request for so long is closed when the worker drains."""
@@ -66,12 +73,17 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle_since: dict[Any, float] = {}
+        self._connections = 0
 
     def run(self) -> None:
         """Serve until the end, with what lives beside the turns."""
+        if (metrics := self.wsgi.extensions.get("glottis.metrics")) is not None:
+            metrics.watch("glottis_connections", lambda: self._connections)
+            metrics.start()
         residents: Sequence[Resident] = self.wsgi.extensions["glottis.residents"]
         for resident in residents:
             resident.start()
+        StreamServer.max_accept = MOST_ACCEPTED
         try:
             super().run()
         finally:
@@ -83,9 +95,11 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         if not self.cfg.is_ssl:
             client = ClientSocket(client.family, client.type, fileno=client.detach())
         self._idle_since[client] = time.monotonic()
+        self._connections += 1
         try:
             super().handle(listener, client, addr)
         finally:
+            self._connections -= 1
             self._idle_since.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:

@@ -4,6 +4,7 @@
     ├── RequestError                   the caller's to mend
     │   ├── InvalidRequest             400     invalid_request_error   (as given)
     │   ├── InvalidKey                 401     invalid_request_error   invalid_api_key
+    │   ├── AddressRefused             403     invalid_request_error   address_not_allowed
     │   ├── PathNotFound               404     invalid_request_error   unknown_url
     │   ├── ModelNotFound              404     invalid_request_error   model_not_found
     │   ├── MethodNotAllowed           405     invalid_request_error   method_not_allowed
@@ -90,7 +91,7 @@ class InternalError(GlottisError):
     default_code = "internal_error"
 
 
-def unforeseen(error: Exception) -> InternalError:
+def unforeseen(error: BaseException) -> InternalError:
     """Return the InternalError for an exception that nobody foresaw.
 
     The log is told its class and place: its message may hold what a caller said, or a key.
@@ -134,6 +135,14 @@ class InvalidKey(RequestError):
         "Missing or incorrect API key. Send one of the server's API_KEYS as 'Authorization: Bearer KEY', "
         "'X-Custom-Auth: KEY' or 'X-API-Key: KEY'."
     )
+
+
+class AddressRefused(RequestError):
+    """What was asked for is not for everybody, and the request came from elsewhere."""
+
+    status = 403
+    default_code = "address_not_allowed"
+    default_message = "This is not served to your address."
 
 
 class PathNotFound(RequestError):

@@ -1,11 +1,11 @@
 """Ports: what the engine asks of the world, as protocols."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from app.domain.events import Events
+from app.domain.events import Events, ToolCall, Usage
 from app.domain.request import TurnRequest
 from app.domain.turn import TurnRecord
 
@@ -40,9 +40,17 @@ class Provider(Protocol):
         ...
 
 
+CostOf = Callable[[str, Usage], float | None]
+"""What a target, as `provider/model`, asks for so many tokens, in US dollars; None where nobody knows."""
+
+
 class Caller(Protocol):
     """Who waits for an answer, in a greenlet of their own."""
 
+    came_at: float
+    """When their request came (monotonic)."""
+    gone_at: float | None
+    """When their going ended their waiting (monotonic); None while they stay, or are detained."""
     detained: Callable[[], bool]
     """Asked when the caller has gone: while it is true, CallerGone is not raised, because others need the greenlet."""
 
@@ -52,6 +60,14 @@ class Caller(Protocol):
 
     def hang_up(self) -> None:
         """Close the connection of a caller who takes nothing any more."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears what was said in every turn; there is one only where an operator asks for it by name."""
+
+    def turn_said(self, request: TurnRequest, answer: str, tool_calls: Sequence[ToolCall]) -> None:
+        """Take note of what a turn came to, tool calls in pieces as they came; must neither block nor raise."""
         ...
 
 

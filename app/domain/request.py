@@ -58,8 +58,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
 
     `params` has every other Chat Completions parameter that was set (temperature, max_tokens, stop, seed,
     response_format, ...) under OpenAI's name. `extra` is `elevenlabs_extra_body`: kept with the turn, never forwarded.
-    `caller` tells the holders of different keys apart, without telling the key. `traceparent` is as in TurnRecord. Of
-    the last three fields, see domain.config.Route.
+    `caller` is the name of the caller's key, "" for anonymous use. `traceparent` is as in TurnRecord. Of the last three
+    fields, see domain.config.Route.
     """
 
     model: str

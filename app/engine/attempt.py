@@ -55,7 +55,7 @@ class LiveAttempt:
         self._events: Events | None = None
         self._before_commit: list[Event] = []
         self._is_closed = False
-        self._greenlet = gevent.spawn(self._listen)
+        self._greenlet: gevent.Greenlet | None = gevent.spawn(self._listen)
 
     def events(self, heartbeat_s: float = 0.0) -> Iterator[Event]:
         """Yield the answer from its start; raises ProviderError where it breaks off.
@@ -73,7 +73,7 @@ class LiveAttempt:
     def close(self) -> None:
         """End the upstream call."""
         self._is_closed = True
-        if not self._greenlet.dead:
+        if self._greenlet is not None:
             self._greenlet.kill(block=False)  # which closes the call from within
         elif self._events is not None:
             self._events.close()
@@ -103,6 +103,7 @@ class LiveAttempt:
             self._until_it_speaks(self._events)
         except BaseException as error:  # whatever it is, the turn must hear of it
             self.error = error
+        self._greenlet = None
         if not self._is_closed:
             self._arrivals.put(self)
         elif self._events is not None:
@@ -129,6 +130,11 @@ def closed_quietly(call: "Events | LiveAttempt") -> None:
     """Close what nobody listens to any more: that it fails to close is no reason to fail a turn."""
     with contextlib.suppress(Exception):
         call.close()
+
+
+def wait_for_end(attempts: list[LiveAttempt]) -> None:
+    """Return when the calls of attempts that were closed have ended, or after LAST_S."""
+    gevent.joinall([attempt._greenlet for attempt in attempts], timeout=LAST_S)
 
 
 def silence_is_an_answer(request: TurnRequest) -> bool:

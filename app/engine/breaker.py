@@ -66,9 +66,20 @@ class Breaker:
         if state is not None:
             state.probed_until = 0.0
 
+    def states(self) -> dict[str, int]:
+        """Return the targets that failed lately: 0 if asked as usual, 1 half open, 2 open."""
+        now = self._clock()
+        return {str(target): _state_at(state, now) for target, state in self._states.items()}
+
     def _wait(self, target: Target, budget: Budget, now: float) -> float:
         """Return how long a target is to be left alone, in seconds; 0 if it may be asked."""
         state = self._states.get(target)
         if state is None or state.failures < budget.cooldown_after:
             return 0.0
         return max(state.open_until - now, state.probed_until - now, 0.0)
+
+
+def _state_at(state: _State, now: float) -> int:
+    if state.open_until == 0.0:
+        return 0
+    return 2 if now < state.open_until else 1

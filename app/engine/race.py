@@ -7,20 +7,21 @@ import contextlib
 import heapq
 import itertools
 import random
+import sys
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from typing import NamedTuple
 
 from gevent.queue import Empty, SimpleQueue
 
 from app.domain.config import USUAL_FIRST_TOKEN_S, Budget, Target
-from app.domain.errors import ProviderError, ProviderTimeout
+from app.domain.errors import CallerGone, ProviderError, ProviderTimeout
 from app.domain.events import Filler, Pause
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt, Outcome
-from app.engine.attempt import LiveAttempt, closed_quietly
+from app.engine.attempt import LiveAttempt, closed_quietly, wait_for_end
 from app.engine.breaker import Breaker
 from app.engine.patience import Patience
 from app.engine.policy import BLAMELESS, Next, policy_of
@@ -74,7 +75,7 @@ class Race:
         self._began_at = began_at
         self._is_streamed = is_streamed
         self._fillers = fillers
-        self._left = deque(breaker.ordered(targets, budget))
+        self._left = breaker.ordered(targets, budget)
         self._asked_at: defaultdict[Target, list[float]] = defaultdict(list)
         self._running: list[LiveAttempt] = []
         self._arrivals: SimpleQueue[LiveAttempt] = SimpleQueue()
@@ -90,7 +91,7 @@ class Race:
             if self._budget.filler_after_s:
                 for number in range(1, self._budget.filler_max + 1):
                     self._plan("fill", number * self._budget.filler_after_s)
-        self._ask(self._left.popleft())
+        self._ask(self._left.pop(0))
         return (yield from self._speaker())
 
     def go_on(self, cut: LiveAttempt, error: ProviderError, request: TurnRequest) -> Run:
@@ -132,9 +133,12 @@ class Race:
                     self._lost(arrived, "failed", arrived.error)
         finally:
             self._agenda.clear()
-            while self._running:
-                attempt = self._running.pop()
+            left, self._running = self._running, []
+            for attempt in left:
                 closed_quietly(attempt)
+            if isinstance(sys.exception(), CallerGone):  # nobody waits any more, and how long it took is to be true
+                wait_for_end(left)
+            for attempt in left:
                 self.over(attempt, "left")
 
     def _arrival(self) -> LiveAttempt | None:
@@ -160,7 +164,7 @@ class Race:
                 case "ask" if isinstance(item.what, Target):
                     self._ask(item.what)
                 case "hedge" if self._left and item.what in self._running:
-                    self._ask(self._left.popleft())
+                    self._ask(self._left.pop(0))
                 case "fill":
                     self._plan_pause()
                     yield Filler(next(self._fillers))
@@ -208,7 +212,7 @@ class Race:
         if delay_s is not None:
             self._plan("ask", delay_s, attempt.target)
         elif self._left:
-            self._ask(self._left.popleft())
+            self._ask(self._left.pop(0))
         elif not self._running and not any(item.action == "ask" for item in self._agenda):
             raise self._refusal or error
 

@@ -51,5 +51,9 @@ class Router:
             f"The model '{model}' does not exist: no route and no provider answers to it.", param="model"
         )
 
+    def route_of(self, model: str) -> str | None:
+        """Return the `[routes.NAME]` that a model name finds; None where it finds a provider, or nothing."""
+        return model if model in self._routes else None
+
     def _to(self, provider: str, model: str) -> Route:
         return Route([Target(provider, model)], budget=self._budget)

@@ -1,4 +1,8 @@
-"""What an answer came to: its words, calls and tokens, over all the attempts that it took."""
+"""What an answer came to: its words, calls, tokens and silences, over all the attempts that it took."""
+
+import re
+from math import inf
+from time import monotonic
 
 import msgspec
 
@@ -8,19 +12,38 @@ from app.domain.request import TurnRequest, text_of
 CHARS_PER_TOKEN = 4
 """The usual length in English."""
 
+_MARKS = frozenset(".!?…:")
+_has_mark = re.compile("[.!?…:\n\u3002\uff01\uff1f]").search
+_ends_sentence = re.compile(r"[.!?…:]\s|[\u3002\uff01\uff1f]|\S\n").search
+"""Finds where a voice platform may begin to speak: after the marks of most languages and a space, after those of
+Chinese and Japanese, at a line's end. "3.5" and "10:30" are no ends; the "Dr." of "Dr. Smith" is taken for one."""
+
 
 class Tally:
-    """Counts the events that the caller was given."""
+    """Counts the events that the caller was given.
 
-    __slots__ = ("fillers", "finish", "is_refusal", "said", "tool_calls", "usage")
+    What it takes note of in a piece of text costs 0.3 us until the first sentence has ended, and 0.1 us after.
+    """
+
+    __slots__ = (
+        "_last", "_spoke_at", "call_pieces", "fillers", "finish", "first_sentence_at", "is_refusal", "largest_gap_s",
+        "said", "tool_calls", "usage",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.said: list[str] = []
         self.tool_calls = 0
+        self.call_pieces: list[ToolCall] = []
         self.fillers = 0
         self.is_refusal = False
         self.finish: Finish | None = None
         self.usage: Usage | None = None
+        self.first_sentence_at: float | None = None
+        """When the first sentence had ended, or the answer (monotonic)."""
+        self.largest_gap_s = 0.0
+        """The longest time between two speakable events; 0 where there were less than two."""
+        self._spoke_at = inf
+        self._last = ""
 
     @property
     def text(self) -> str:
@@ -30,13 +53,33 @@ class Tally:
     def count(self, event: Event) -> None:
         """Take note of an event of the answer."""
         if type(event) is Text:
-            self.said.append(event.text)
+            text = event.text
+            self.said.append(text)
+            if self.first_sentence_at is None:
+                if (self._last in _MARKS or _has_mark(text)) and _ends_sentence(self._last + text):
+                    self.first_sentence_at = monotonic()
+                self._last = text[-1:]
+            if text > " !" or (text and not text.isspace()):  # the first tells " word" without a call
+                now = monotonic()  # as `_speak` has it; a chunk more costs no call more
+                if now - self._spoke_at > self.largest_gap_s:
+                    self.largest_gap_s = now - self._spoke_at
+                self._spoke_at = now
         elif isinstance(event, ToolCall):
             self.tool_calls = max(self.tool_calls, event.index + 1)
+            self.call_pieces.append(event)
+            self._speak()
         elif isinstance(event, Finish):
             self.finish = event
+            if self.first_sentence_at is None and any(map(str.strip, self.said)):
+                self.first_sentence_at = monotonic()
         elif isinstance(event, Refusal):
             self.is_refusal = True
+            self._speak()
+
+    def _speak(self) -> None:
+        now = monotonic()
+        self.largest_gap_s = max(self.largest_gap_s, now - self._spoke_at)
+        self._spoke_at = now
 
     def add(self, usage: Usage) -> None:
         """Add what an attempt cost."""

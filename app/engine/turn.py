@@ -20,7 +20,7 @@ import msgspec
 
 from app.domain.errors import GlottisError, ProviderTimeout, ServerStopping
 from app.domain.events import Event, Finish
-from app.domain.ports import Caller, Observer, Provider
+from app.domain.ports import Caller, CostOf, Listener, Observer, Provider
 from app.domain.request import TurnRequest
 from app.engine.account import record_of
 from app.engine.answer import Answer, Means
@@ -37,8 +37,18 @@ SWEEP_S = 0.5
 class Desk:
     """Takes turns: holds what all of them share, and those that are open."""
 
-    def __init__(self, router: Router, providers: Mapping[str, Provider], observers: Sequence[Observer]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        providers: Mapping[str, Provider],
+        observers: Sequence[Observer],
+        cost_of: CostOf = lambda *_: None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
         self.observers = observers
+        self.listeners = listeners
+        self.cost_of = cost_of
+        self.route_of = router.route_of
         self._has_stopped = False
         self.is_draining = False
         """Whether the server is going to stop: the open turns go on for a while."""
@@ -70,6 +80,15 @@ class Desk:
         """Return the answer that this request shares with others that are the same."""
         return self._in_flight.join(request, caller)
 
+    @property
+    def open_turns(self) -> int:
+        """How many turns are open."""
+        return len(self._open)
+
+    def breaker_states(self) -> dict[str, int]:
+        """Return the targets that failed lately: see Breaker.states."""
+        return self._means.breaker.states()
+
     def end_open_turns(self) -> int:
         """End the turns that are still open with ServerStopping, and take no more; returns how many there were."""
         self._has_stopped = True
@@ -77,6 +96,25 @@ class Desk:
         for turn in turns:
             turn.end(ServerStopping())
         return len(turns)
+
+    def refuse(self, request: TurnRequest, caller: Caller, error: BaseException) -> None:
+        """Tell of a request that ended before it was a turn; `request` has what is known of it."""
+        record = record_of(
+            request,
+            self.begin(request),
+            error=error,
+            began_at=caller.came_at,
+            first_byte_at=None,
+            is_heard=False,
+            is_last=True,
+            accounts=True,
+            shares=None,
+            caller=caller,
+            route=self.route_of(request.model),
+            cost_of=self.cost_of,
+        )
+        for observer in self.observers:
+            observer.turn_ended(record)
 
     def closed(self, turn: "Turn") -> None:
         """Take note that a turn is over."""
@@ -103,7 +141,7 @@ class Turn:
         self._shared = desk.share(request, caller) if request.conversation_id else None
         self.answer = self._shared.answer if self._shared else desk.begin(request)
         self._events = self._shared.events(caller) if self._shared else self.answer.events
-        self._is_committed = False
+        self._committed_at: float | None = None
         self._is_heard = False
         self._is_closed = False
         self._ends_at = math.inf
@@ -113,7 +151,7 @@ class Turn:
     def begin(self) -> None:
         """Wait for the first event."""
         self._first = next(self._events)
-        self._is_committed = True
+        self._committed_at = time.monotonic()
         # As the route completes it; the id and the trace are this caller's own.
         self.request = msgspec.structs.replace(
             self.answer.request, request_id=self.request.request_id, traceparent=self.request.traceparent
@@ -178,10 +216,14 @@ class Turn:
             answer,
             error=error,
             began_at=self._began_at,
-            is_committed=self._is_committed,
+            first_byte_at=self._committed_at,
             is_heard=self._is_heard or self._shared is None,
+            is_last=is_last,
             accounts=is_over and answer.claim_costs(),
             shares=None if first_id == self.request.request_id else first_id,
+            caller=self._caller,
+            route=self._desk.route_of(self.request.model),
+            cost_of=self._desk.cost_of,
         )
         if isinstance(error, GlottisError):
             error.accounted = True
@@ -189,6 +231,8 @@ class Turn:
         self._error = None
         for observer in self._desk.observers:
             observer.turn_ended(record)
+        for listener in self._desk.listeners:
+            listener.turn_said(self.request, answer.tally.text, answer.tally.call_pieces)
 
 
 class Anybody:
@@ -196,6 +240,8 @@ class Anybody:
 
     def __init__(self) -> None:
         self.detained: Callable[[], bool] = lambda: False
+        self.came_at = time.monotonic()
+        self.gone_at: float | None = None
 
     def release(self) -> None:
         """They do not go."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from app.domain import errors
+from app.domain import errors, telling
 
 STATUSES: dict[int, type[errors.ProviderError]] = {
     400: errors.ProviderRequestRefused,
@@ -41,9 +41,6 @@ _SECRETS = re.compile(
 _ADDRESSES = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _LONGEST_MESSAGE = 600
 
-_TOLD = {errors.ProviderKeyRefused, errors.ProviderRateLimited, errors.ProviderModelNotFound}
-"""Failures whose words the log gets. Others, refusals above all, may quote what a caller said."""
-
 _keys: set[str] = set()
 
 
@@ -72,12 +69,13 @@ def from_answer(status: int, headers: Mapping[str, str], content: bytes) -> erro
     details = fields.get("details")
     if isinstance(details, dict) and details.get("error_code") in SPENT:
         return errors.ProviderKeyRefused(detail=details["error_code"], upstream_status=status)
-    code, param = fields.get("code"), fields.get("param")
+    code, param, kind = fields.get("code"), fields.get("param"), fields.get("type")
     return from_status(
         status,
         str(fields.get("message") or fields.get("detail") or f"status {status}"),
         code=code if isinstance(code, str) else None,
         param=param if isinstance(param, str) else None,
+        kind=kind if isinstance(kind, str) else None,
         headers=headers,
     )
 
@@ -88,20 +86,24 @@ def from_status(
     *,
     code: str | None = None,
     param: str | None = None,
+    kind: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> errors.ProviderError:
-    """Return the error for an upstream HTTP status; the provider's message is for the log, and of 400s the caller."""
-    kind = STATUSES.get(status, errors.ProviderError)
-    if kind is errors.ProviderRequestRefused and (code == "context_length_exceeded" or _TOO_LONG.search(message)):
-        kind, code = errors.ContextTooLong, "context_length_exceeded"
+    """Return the error for an upstream HTTP status; its words are the caller's to read, of 400s alone.
+
+    The log gets its code, or its `kind` of an error where it has no codes.
+    """
+    ours = STATUSES.get(status, errors.ProviderError)
+    if ours is errors.ProviderRequestRefused and (code == "context_length_exceeded" or _TOO_LONG.search(message)):
+        ours, code = errors.ContextTooLong, "context_length_exceeded"
     told, code, param = scrubbed(message), code and scrubbed(code), param and scrubbed(param)
-    callers_fault = kind.status in (400, 413)
+    callers_fault = ours.status in (400, 413)
     is_page = told.startswith("<")  # a proxy's HTML says nothing to a caller
-    return kind(
+    return ours(
         told if callers_fault and told and not is_page else None,
         param=param if callers_fault else None,
-        code=code if kind is errors.ProviderRequestRefused else None,
-        detail=told if kind in _TOLD else f"code {code}, param {param}",
+        code=code if ours is errors.ProviderRequestRefused else None,
+        detail=telling.of(code or kind, param),  # its words may quote what a caller said
         retry_after_s=retry_after_s(headers or {}),
         upstream_status=status,
     )

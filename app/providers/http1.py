@@ -13,11 +13,16 @@ MOST_HEADERS = 1000
 class Reply:
     """What llhttp has read of one response; its methods are httptools' callbacks."""
 
-    __slots__ = ("begun", "complete", "head_complete", "headers", "keep_alive", "parser", "pieces", "status")
+    __slots__ = (
+        *("begun", "complete", "head_complete", "header_count", "headers"),
+        *("keep_alive", "parser", "pieces", "status"),
+    )
 
     def __init__(self) -> None:
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.header_count = 0
+        self.headers: dict[bytes, bytes] = {}
+        """By their names in lower case; of several with one name the last."""
         self.pieces: list[bytes] = []
         self.begun = False
         self.head_complete = False
@@ -27,8 +32,9 @@ class Reply:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; raises ValueError where there is no end of them."""
-        self.headers.append((name, value))
-        if len(self.headers) > MOST_HEADERS:
+        self.headers[name.lower()] = value
+        self.header_count += 1
+        if self.header_count > MOST_HEADERS:
             raise ValueError("too many headers")
 
     def on_headers_complete(self) -> None:
@@ -55,13 +61,12 @@ class Reply:
             raise _Unasked
 
     def named(self) -> dict[str, str]:
-        """Return the headers by their names in lower case."""
-        return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+        """Return the headers as text."""
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()}
 
     def ends_at_close(self) -> bool:
         """Whether the body has no length, so that only the closing connection ends it."""
-        names = {name.lower() for name, _ in self.headers}
-        return not names & {b"content-length", b"transfer-encoding"}
+        return not self.headers.keys() & {b"content-length", b"transfer-encoding"}
 
 
 class NoReplyError(Exception):

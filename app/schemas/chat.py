@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from app.domain import telling
 from app.domain.errors import InvalidRequest
 from app.domain.request import TurnRequest
 from app.schemas.fields import Flag, Object, Only
@@ -25,13 +26,16 @@ class StreamOptionsSchema(Schema):
     include_obfuscation = Flag(allow_none=True)
 
 
+LONGEST_MODEL = 256
+
+
 class ChatSchema(ParamsSchema):
     """Chat Completions as OpenAI documents it, with ElevenLabs' own fields. Unknown fields are ignored."""
 
     class Meta:
         unknown = EXCLUDE
 
-    model = fields.String(required=True, validate=validate.Length(min=1, max=256))
+    model = fields.String(required=True, validate=validate.Length(min=1, max=LONGEST_MODEL))
     messages = Messages(required=True)
     tools = Tools(allow_none=True)
     tool_choice = ToolChoice(allow_none=True)
@@ -94,6 +98,25 @@ def load_request(
     )
 
 
+def sketch(
+    asked: Any, *, conversation_id: str | None = None, conversation_id_fields: Sequence[str] = ()
+) -> TurnRequest:
+    """Return what can be told of a request that may not be valid: its model, its conversation, if it is streamed.
+
+    `asked` is the TurnRequest that it became, its decoded body, or None.
+    """
+    if isinstance(asked, TurnRequest):
+        return asked
+    body: Mapping[str, Any] = asked if isinstance(asked, dict) else {}
+    model, extra = body.get("model"), body.get("elevenlabs_extra_body")
+    return TurnRequest(
+        model=model if isinstance(model, str) and len(model) <= LONGEST_MODEL else "",
+        messages=[],
+        stream=body.get("stream") is True,
+        conversation_id=conversation_id or _named_in(extra if isinstance(extra, dict) else {}, conversation_id_fields),
+    )
+
+
 def _params(loaded: dict[str, Any], max_tokens_limit: int | None) -> dict[str, Any]:
     params = set_params(loaded)
     if loaded.get("user_id"):
@@ -111,4 +134,5 @@ def _named_in(extra: Mapping[str, Any], names: Sequence[str]) -> str | None:
 
 def _invalid(error: ValidationError) -> InvalidRequest:
     path, reason = next(reasons(error.messages))
-    return InvalidRequest(f"Invalid value for '{path}': {reason}" if path else reason, param=path or None)
+    message = f"Invalid value for '{path}': {reason}" if path else reason
+    return InvalidRequest(message, param=path or None, detail=telling.of(None, path, reason))

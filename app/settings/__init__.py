@@ -10,7 +10,10 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file, traces
+from app.settings import environment, file, logs, metrics, traces
+from app.settings.logs import LogSettings
+from app.settings.metrics import MetricsSettings
+from app.settings.traces import TraceSettings
 
 
 class SettingsError(Exception):
@@ -34,10 +37,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_tokens_limit: int | None
     conversation_id_fields: list[str]
     local_port: int
-    log_level: str
+    log: LogSettings
+    metrics: MetricsSettings
+    traces: TraceSettings
     default_provider: str | None
     budget: Budget
-    traces: traces.Traces
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
 
@@ -48,7 +52,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env) | {"traces": traces.read(env)}
+        values = environment.read(env) | {
+            "log": logs.read(env),
+            "metrics": metrics.read(env),
+            "traces": traces.read(env),
+        }
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)

@@ -21,7 +21,6 @@ def read(env: Env) -> dict[str, Any]:
         "max_tokens_limit": env.int("MAX_TOKENS_LIMIT", None, validate=validate.Range(min=1)),
         "conversation_id_fields": env.list("CONVERSATION_ID_FIELDS", CONVERSATION_ID_FIELDS),
         "local_port": env.int("LOCAL_PORT", 0, validate=validate.Range(0, 65535)),
-        "log_level": env.str("LOG_LEVEL", "info", validate=validate.OneOf(["debug", "info", "warning", "error"])),
     }
 
 

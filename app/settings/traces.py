@@ -11,7 +11,7 @@ FOLLOWING = "parentbased_"
 """Before the name of a sampler: that it is asked only where no caller's own trace says whether to be traced."""
 
 
-class Traces(Struct, frozen=True):
+class TraceSettings(Struct, frozen=True):
     """Whether spans are made, of how many turns (0 to 1), and whether a caller's `traceparent` decides for its turn."""
 
     is_on: bool = False
@@ -19,18 +19,18 @@ class Traces(Struct, frozen=True):
     follows_caller: bool = True
 
 
-def read(env: Env) -> Traces:
+def read(env: Env) -> TraceSettings:
     """Return the settings of traces; where they are off, nothing else is looked at."""
     general = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "", validate=url_or_empty)
     own = env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", validate=url_or_empty)
     is_disabled = (env.str("OTEL_SDK_DISABLED", "") or "").strip().lower() == "true"
     if is_disabled or not (general or own):
-        return Traces()
+        return TraceSettings()
     env.str("OTEL_EXPORTER_OTLP_PROTOCOL", "", validate=_spoken)
     named = env.str("OTEL_TRACES_SAMPLER", "", validate=_known_or_empty) or "parentbased_always_on"
     ratio = float(env.str("OTEL_TRACES_SAMPLER_ARG", "", validate=_ratio_or_empty) or 1.0)
     sampler = named.removeprefix(FOLLOWING)
-    return Traces(
+    return TraceSettings(
         is_on=True,
         ratio={"always_on": 1.0, "always_off": 0.0}.get(sampler, ratio),
         follows_caller=sampler != named,

@@ -62,7 +62,7 @@ class Spans:
     """Makes the spans of turns. 15 to 30 us a turn with one attempt, on a slow machine."""
 
     def __init__(self, base_urls: Mapping[str, str], *, ratio: float = 1.0, follows_caller: bool = True) -> None:
-        """Take where the providers are, by their names, and how many turns have spans, as settings.Traces says."""
+        """Take where the providers are, by their names, and how many turns have spans, as settings.traces says."""
         every = TraceIdRatioBased(ratio)
         self._sampler: Sampler = ParentBased(every) if follows_caller else every
         self._addresses = {name: _address(url) for name, url in base_urls.items()}
@@ -87,7 +87,7 @@ class Spans:
         parent = get_current_span(context).get_span_context()
         caller = parent if parent.is_valid else None
         trace_id = self._ids.generate_trace_id() if caller is None else caller.trace_id
-        name, attributes = f"chat {record.model}", _of_turn(record)
+        name, attributes = f"chat {record.model}".rstrip(), _of_turn(record)
         sampled = self._sampler.should_sample(context, trace_id, name, SpanKind.SERVER, attributes)
         if sampled.decision is not Decision.RECORD_AND_SAMPLE:
             return []
@@ -154,9 +154,10 @@ class Spans:
 def _of_turn(record: TurnRecord) -> Attributes:
     attributes: Attributes = {
         gen_ai.GEN_AI_OPERATION_NAME: "chat",
-        gen_ai.GEN_AI_REQUEST_MODEL: record.model,
         HTTP_RESPONSE_STATUS_CODE: record.status,
     }
+    if record.model:  # there is none where the request was refused before it was read
+        attributes[gen_ai.GEN_AI_REQUEST_MODEL] = record.model
     if record.stream:
         attributes[gen_ai.GEN_AI_REQUEST_STREAM] = True
     if record.target is not None:

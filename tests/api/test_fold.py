@@ -176,7 +176,7 @@ def told_by(stream: bytes, reader: Reader, cuts: Sequence[int] = ()) -> list[Eve
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     body: Any = Packets([stream[start:end] for start, end in pairwise(places)])
     reply = Reply()
-    reply.headers = [(b"content-type", b"text/event-stream")]
+    reply.headers = {b"content-type": b"text/event-stream"}
     events: Events = stream_events(lambda: (reply, body), reader)
     told: list[Event | ProviderError] = []
     try:

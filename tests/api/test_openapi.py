@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -22,19 +21,17 @@ from app.api.openapi import IMPLIED_METHODS, described
 from app.factory import create_app
 from app.schemas.chat import CHAT
 from app.settings import Settings
-from app.telemetry.logs import LOGGER
+from app.telemetry import logs
 
 CHAT_PATH = "/v1/chat/completions"
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a server with one provider; the log of applications made here goes nowhere."""
     ours = clean_environment() | {"API_KEYS": f"tester:{KEY}", "OPENAI_API_KEY": "sk-not-used"}
     monkeypatch.setattr(os, "environ", ours)
-    handlers, propagate = LOGGER.handlers, LOGGER.propagate
-    yield
-    LOGGER.handlers, LOGGER.propagate = handlers, propagate
+    monkeypatch.setattr(logs, "_lines", logs._lines)
 
 
 @pytest.fixture

@@ -142,6 +142,8 @@ class Person:
 
     def __init__(self, work: Callable[["Person"], object]) -> None:
         self.detained: Callable[[], bool] = lambda: False
+        self.came_at = time.monotonic()
+        self.gone_at: float | None = None
         self.is_gone = False
         self.heard: list[Event] = []
         self.error: BaseException | None = None
@@ -157,6 +159,7 @@ class Person:
         """Raise CallerGone if they have gone: here, or where their own greenlet waits."""
         if self.is_gone:
             if gevent.getcurrent() is self._greenlet:
+                self.gone_at = time.monotonic()
                 raise CallerGone
             gevent.get_hub().loop.run_callback(self._raise)
 
@@ -168,6 +171,7 @@ class Person:
 
     def _raise(self) -> None:
         if not self._greenlet.dead and not self.detained():
+            self.gone_at = time.monotonic()
             self._greenlet.throw(CallerGone())
 
     def _live(self, work: Callable[["Person"], object]) -> None:

@@ -46,6 +46,12 @@ def drained() -> Room:
     return room
 
 
+class Limited(errors.RequestError):
+    """A refusal for asking too much."""
+
+    status = 429
+
+
 ENDS: list[tuple[End, int, Callable[[], Room]]] = [
     ("completed", 200, heard(HI, STOP)),
     ("completed", 200, heard(CALL, Finish("tool_calls"))),
@@ -63,6 +69,7 @@ ENDS: list[tuple[End, int, Callable[[], Room]]] = [
     ("invalid_request", 400, heard(errors.ContextTooLong())),
     ("invalid_request", 404, heard(errors.ProviderModelNotFound())),
     ("invalid_request", 413, heard(errors.ProviderRequestTooLarge())),
+    ("limit", 429, heard(Limited())),
     ("drained", 200, drained),
     ("internal", 500, heard(ValueError("odd"))),
     ("internal", 200, heard(HI, ValueError("odd"))),

@@ -154,6 +154,19 @@ def test_what_is_known_has_a_bound(broken: Broken, monkeypatch: pytest.MonkeyPat
     assert known == asked[15:]
 
 
+def test_what_is_told_of_it(broken: Broken) -> None:
+    """A target that failed lately is known as such, then as open, and as half open when it may be asked again."""
+    assert broken.breaker.states() == {}
+    broken.fail(A, 2)
+    assert broken.breaker.states() == {"p/a": 0}
+    broken.fail(A, 1)
+    assert broken.breaker.states() == {"p/a": 2}
+    broken.clock.now += 10.0
+    assert broken.breaker.states() == {"p/a": 1}
+    broken.breaker.succeeded(A)
+    assert broken.breaker.states() == {}
+
+
 class Model:
     """What is known of one target, said plainly."""
 

@@ -14,6 +14,8 @@ class Unheeding:
 
     def __init__(self) -> None:
         self.detained = lambda: False
+        self.came_at = 0.0
+        self.gone_at = None
         self.was_cut_off = Event()
 
     def release(self) -> None:

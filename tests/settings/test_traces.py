@@ -5,12 +5,12 @@ import os
 import pytest
 from environs import Env, EnvValidationError
 
-from app.settings.traces import Traces, read
+from app.settings.traces import TraceSettings, read
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
 
-def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Traces:
+def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> TraceSettings:
     """Read an environment that has of OpenTelemetry's variables only these; raises EnvValidationError."""
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         monkeypatch.delenv(name)
@@ -35,7 +35,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Traces:
 )
 def test_off(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     """Only an endpoint switches traces on; where they are off, the other variables may say what they like."""
-    assert load(monkeypatch, **variables) == Traces(is_on=False)
+    assert load(monkeypatch, **variables) == TraceSettings(is_on=False)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_samplers(
 ) -> None:
     """Every sampler of the specification is taken, with its argument."""
     variables = ENDPOINT | {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": argument}
-    assert load(monkeypatch, **variables) == Traces(is_on=True, ratio=ratio, follows_caller=follows_caller)
+    assert load(monkeypatch, **variables) == TraceSettings(is_on=True, ratio=ratio, follows_caller=follows_caller)
 
 
 def test_an_endpoint_for_traces_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,14 @@ ERRORS = ROOT / "docs" / "errors.md"
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
 EXAMPLE = ROOT / "glottis.example.toml"
 
-ELSEWHERE = {"PORT", "WEB_CONCURRENCY", "SHUTDOWN_S", "GLOTTIS_DOTENV", "GLOTTIS_LOCAL_LOG"}
+ELSEWHERE = {
+    "PORT",
+    "WEB_CONCURRENCY",
+    "SHUTDOWN_S",
+    "PROMETHEUS_MULTIPROC_DIR",
+    "GLOTTIS_DOTENV",
+    "GLOTTIS_LOCAL_LOG",
+}
 """Variables that gunicorn.conf.py, the embedded model's process and Settings.load read by themselves."""
 
 ALIASES = {"routes.NAME.target"}
@@ -213,7 +220,9 @@ def test_defaults_are_the_real_ones(page: Path, heading: str, load: Callable[[st
         "MAX_BODY_BYTES": f"`{settings.max_body_bytes}`",
         "MAX_TOKENS_LIMIT": "none" if settings.max_tokens_limit is None else settings.max_tokens_limit,
         "CONVERSATION_ID_FIELDS": f"`{','.join(settings.conversation_id_fields)}`",
-        "LOG_LEVEL": f"`{settings.log_level}`",
+        "LOG_LEVEL": f"`{settings.log.level}`",
+        "LOG_FORMAT": f"`{settings.log.format}`",
+        "LOG_CONTENT": "`false`",
         "LOCAL_PORT": f"`{settings.local_port}`",
         "HEARTBEAT_S": f"`{settings.budget.heartbeat_s}`",
         **{f"defaults.budget.{name}": default for name, default in budget_defaults(settings.budget).items()},

@@ -3,9 +3,9 @@
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+import re
 from contextlib import closing
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from scripted import ScriptedProvider, Step
@@ -14,21 +14,20 @@ from app.domain import errors
 from app.domain.config import Route, Target
 from app.domain.events import Finish, Start, Text, ToolCall, Usage
 from app.domain.request import TurnRequest
+from app.domain.turn import TurnRecord
 from app.engine.routing import Router
 from app.engine.turn import Desk
 from app.telemetry import logs
+from app.telemetry.foreign import ToOurLog
 
 SAID, ANSWERED, ARGUMENT, EXTRA, USER = "caller-words", "model-words", "tool-words", "extra-words", "user-words"
 KEY = "sk-secret-0123456789"
 
 
 @pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take back what configure does to the process."""
-    logger = logs.LOGGER
-    before = (logger.handlers, logger.level, logger.propagate)
-    yield
-    logger.handlers, logger.level, logger.propagate = before
+    monkeypatch.setattr(logs, "_lines", logs._lines)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -92,24 +91,59 @@ def test_a_line_has_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
     assert line == {"level": "info", "event": "boot", "providers": ["openai"], "anonymous": False}
 
 
-def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("form", get_args(logs.Format))
+def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str], form: logs.Format) -> None:
     """Whatever a field holds, it cannot begin a line of its own."""
-    logs.configure("info")
+    logs.configure("info", form)
     run(*TURNS[0][0], model='m\n{"event": "forged"}\u2028')
     text = capsys.readouterr().out
     assert text.count("\n") == 1
-    assert json.loads(text)["end"] == "invalid_request"
+    assert "invalid_request" in text
 
 
-def test_an_exception_s_words_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """The message of an exception may hold a key, so it is not written even if somebody hands it over."""
+def test_logfmt(capsys: pytest.CaptureFixture[str]) -> None:
+    """In logfmt each field of the turn is a pair; what is inside of one has its name too, and a list is JSON."""
+    logs.configure("info", "logfmt")
+    run(*TURNS[0][0])
+    line = capsys.readouterr().out
+    pairs = dict(re.findall(r'([\w.]+)=("(?:[^"\\]|\\.)*"|\S*)', line))
+    whole = {name for name in TurnRecord.__struct_fields__ if name != "usage"}
+    assert {"time", "level", "event", "usage.prompt_tokens", *whole} <= set(pairs)
+    assert (pairs["end"], pairs["stream"], pairs["error"], pairs["usage.prompt_tokens"]) == (
+        "completed",
+        "true",
+        "",
+        "3",
+    )
+    assert "p/x" in pairs["attempts"]
+
+
+def test_console(capsys: pytest.CaptureFixture[str]) -> None:
+    """For eyes there is no field that says nothing."""
+    logs.configure("info", "console")
+    run(*TURNS[0][0])
+    line = capsys.readouterr().out
+    assert "end='completed'" in line
+    assert "apologised" not in line
+    assert "error=" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "is_told"),
+    [("gunicorn.error", True), ("my_agent", True), ("library", False)],
+)
+def test_lines_of_others(capsys: pytest.CaptureFixture[str], name: str, is_told: bool) -> None:
+    """Gunicorn and code of one's own say what they say; a library's values and an exception's words are left out."""
     logs.configure("info")
-    try:
-        raise ValueError(KEY)
-    except ValueError:
-        logs.LOGGER.exception("odd")
-    text = capsys.readouterr().out
-    assert (KEY in text, text.count("\n")) == (False, 1)
+    path = "/x/site-packages/library.py" if name == "library" else "/app/my_agent.py"
+    error = ValueError(KEY)
+    record = logging.LogRecord(name, logging.WARNING, path, 1, "said %s", ("value",), (ValueError, error, None))
+    ToOurLog().emit(record)
+    (line,) = lines(capsys)
+    assert (line["level"], line["logger"], line["error"]) == ("warning", name, "ValueError at ?")
+    assert line["message"] == ("said value" if is_told else "said %s")
+    assert line["event"] == ("server" if name == "gunicorn.error" else "library")
+    assert KEY not in str(line)
 
 
 @pytest.mark.parametrize(("level", "events"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])

@@ -66,6 +66,14 @@ def test_a_record_that_says_little() -> None:
     assert [event.name for event in turn.events] == ["first_speakable"]
 
 
+def test_a_request_that_was_refused_before_it_was_read() -> None:
+    """A request whose model is not known is a turn all the same."""
+    (turn,) = spans(model="", end="invalid_request", status=401, error="InvalidKey: none was sent")
+    assert turn.name == "chat"
+    assert "gen_ai.request.model" not in attributes(turn)
+    assert attributes(turn)["error.type"] == "InvalidKey"
+
+
 def test_a_record_that_says_everything() -> None:
     """Each field that the documentation names is an attribute, and each moment an event in its time."""
     numbers = {name: 7.5 for name in NAMED if name.endswith("_ms")}

@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from upstreams import Answer, Recorded
+from upstreams import Answer, Recorded, Step, Wait
 from upstreams import anthropic as anthropic_script
 from upstreams import openai as openai_script
 
 JSON = dict[str, Any]
+
+PACE_S = 0.01
 
 
 class Ask(NamedTuple):
@@ -94,7 +96,7 @@ def as_openai(recorded: Recorded) -> Answer:
     text, calls = reply(ask)
     if calls:
         return openai_script.tool_answer([(_id(ask, name), name, _pieces(arguments)) for name, arguments in calls])
-    return openai_script.text_answer(_pieces(text))
+    return openai_script.text_answer(_one_by_one(_pieces(text)))
 
 
 def as_anthropic(recorded: Recorded) -> Answer:
@@ -114,7 +116,7 @@ def as_anthropic(recorded: Recorded) -> Answer:
     text, calls = reply(ask)
     if calls:
         return anthropic_script.tool_answer([(_id(ask, name), name, _pieces(arguments)) for name, arguments in calls])
-    return anthropic_script.text_answer(_pieces(text))
+    return anthropic_script.text_answer(_one_by_one(_pieces(text)))
 
 
 def _text(message: JSON) -> str:
@@ -130,6 +132,11 @@ def _id(ask: Ask, name: str) -> str:
 
 def _pieces(text: str) -> list[str]:
     return [text[place : place + 7] for place in range(0, len(text), 7)]
+
+
+def _one_by_one(pieces: list[str]) -> list[Step]:
+    """Each piece in a packet of its own: what comes in one packet is handed on in one piece."""
+    return [step for piece in pieces for step in (Wait(PACE_S), piece)]
 
 
 def _json(value: Any) -> str:
