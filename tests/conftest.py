@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from gateway import Gateway
 from upstreams import AnthropicUpstream, OpenAIUpstream
+from valkeys import RealValkey, running_valkey
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -47,6 +48,27 @@ def vendor_upstream() -> Iterator[OpenAIUpstream]:
     """A server that speaks OpenAI's API, as a row of data."""
     with OpenAIUpstream(key="sk-vendor", strict=False) as upstream:
         yield upstream
+
+
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[RealValkey]:
+    """One Valkey for all tests that leave it running."""
+    with running_valkey() as running:
+        yield running
+
+
+@pytest.fixture
+def valkey(shared_valkey: RealValkey) -> RealValkey:
+    """A Valkey with nothing in it."""
+    shared_valkey.client().flushall()
+    return shared_valkey
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[RealValkey]:
+    """A Valkey of the test's own, to be killed and started at will."""
+    with running_valkey() as running:
+        yield running
 
 
 CONFIG = """

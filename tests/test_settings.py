@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from app.domain.config import Budget, Route, Target, Vendor
+from app.domain.limits import Limits
 from app.settings import Settings, SettingsError
+from app.settings.store import StoreSettings
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +50,7 @@ def test_defaults() -> None:
     assert settings.local_port == 0
     assert settings.default_provider is None
     assert settings.budget == Budget()
+    assert (settings.limits, settings.trusted_hops, settings.store) == (Limits(), 0, StoreSettings())
     assert "conversation_id" in settings.conversation_id_fields
     assert (settings.vendors, settings.routes) == ({}, {})
     keys = (settings.openai_api_key, settings.anthropic_api_key)
@@ -124,6 +127,18 @@ def test_the_environment() -> None:
         ("LOG_FORMAT", "xml"),
         ("LOG_CONTENT", "perhaps"),
         ("ALLOW_ANONYMOUS", "perhaps"),
+        ("LIMIT_REQUESTS_PER_MINUTE", "-1"),
+        ("LIMIT_TOKENS_PER_MINUTE", "many"),
+        ("LIMIT_TURNS_AT_ONCE", "0.5"),
+        ("TRUSTED_HOPS", "11"),
+        ("STORE_TIMEOUT_S", "0"),
+        ("STORE_FAIL_CLOSED", "perhaps"),
+        ("VALKEY_URL", "localhost:6379"),
+        ("VALKEY_URL", "http://localhost"),
+        ("REDIS_URL", "redis://:6379"),
+        ("REDIS_URL", "redis://localhost:port"),
+        ("REDIS_URL", "redis://localhost/cache"),
+        ("REDIS_URL", "rediss://localhost?ssl_cert_reqs=none"),
         ("OPENAI_BASE_URL", "api.openai.com"),
         ("ANTHROPIC_BASE_URL", "ftp://example.com"),
     ],
@@ -321,3 +336,58 @@ def test_settings_do_not_change() -> None:
     settings: Any = load()
     with pytest.raises(AttributeError):
         settings.local_port = 1
+
+
+@pytest.mark.parametrize(
+    ("env", "url", "verify"),
+    [
+        ({}, None, True),
+        ({"VALKEY_URL": "", "REDIS_URL": " "}, None, True),
+        ({"REDIS_URL": "redis://host:6379/2"}, "redis://host:6379/2", True),
+        ({"REDIS_URL": "rediss://:pass@host"}, "rediss://:pass@host", True),
+        ({"VALKEY_URL": "valkeys://host", "REDIS_URL": "redis://other"}, "rediss://host", True),
+        # Heroku's own, whose certificate nobody has signed; any other variable is verified there too.
+        ({"DYNO": "web.1", "REDIS_URL": "rediss://host"}, "rediss://host", False),
+        ({"DYNO": "web.1", "VALKEY_URL": "valkeys://host", "REDIS_URL": "rediss://other"}, "rediss://host", True),
+    ],
+)
+def test_the_store(env: dict[str, str], url: str | None, verify: bool) -> None:
+    """Either variable names it, VALKEY_URL first; its certificate counts but for Heroku's own store."""
+    store = load(**env).store
+    assert (store.url, store.url is None or store.verify) == (url, verify)
+
+
+def test_a_bad_store_is_not_repeated() -> None:
+    """An address may hold a password."""
+    (reason,) = reasons(VALKEY_URL="memcached://:secret@host")
+    assert "secret" not in reason
+
+
+def test_limits() -> None:
+    """The file wins over the environment, key by key, and a route's limits are its own."""
+    config = """
+        [defaults.limits]
+        requests_per_minute = 10
+        [routes.one]
+        target = "openai/gpt-4.1"
+        limits = { tokens_per_minute = 5 }
+        [routes.two]
+        target = "openai/gpt-4.1"
+    """
+    settings = load(config, LIMIT_REQUESTS_PER_MINUTE="3", LIMIT_TURNS_AT_ONCE="7", OPENAI_API_KEY="sk")
+    assert settings.limits == Limits(requests_per_minute=10, turns_at_once=7)
+    assert settings.routes["one"].limits == Limits(tokens_per_minute=5)
+    assert settings.routes["two"].limits == Limits()
+
+
+@pytest.mark.parametrize("line", ["requests_per_minute = -1", "turns_at_once = 1.5", "requests_per_hour = 1"])
+def test_bad_limits(line: str) -> None:
+    """A wrong value or an unknown key is named with its table."""
+    (reason,) = reasons(f"[defaults.limits]\n{line}\n")
+    assert f"defaults.limits.{line.split()[0]}" in reason
+
+
+def test_herokus_router_is_one_hop() -> None:
+    """On a dyno the caller's address is the last that was forwarded, unless somebody says otherwise."""
+    assert load(DYNO="web.1").trusted_hops == 1
+    assert load(DYNO="web.1", TRUSTED_HOPS="2").trusted_hops == 2

@@ -79,6 +79,8 @@ _CHAT_ERRORS: tuple[type[errors.GlottisError], ...] = (
     errors.RequestTooLarge,
     errors.UnsupportedMediaType,
     errors.ServerStopping,
+    errors.StoreDown,
+    *_tree(errors.RateLimitExceeded),
     *_tree(errors.ProviderError),
 )
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from app.domain.limits import Limits
+
 USUAL_FIRST_TOKEN_S = 3.0
 """To the first word, of a model that does not think before it speaks."""
 
@@ -59,7 +61,8 @@ class Target(Struct, frozen=True):
 class Route(Struct, frozen=True):
     """A `[routes.NAME]` table: the targets, the first is primary, and defaults for a request's parameters.
 
-    `prompt_caching` lets Anthropic cache what repeats; `reasoning_content` shows the caller the model's thinking.
+    `prompt_caching` lets Anthropic cache what repeats; `reasoning_content` shows the caller the model's thinking;
+    `limits` are a key's on this route, beside those that it has altogether.
     """
 
     targets: list[Target]
@@ -67,3 +70,4 @@ class Route(Struct, frozen=True):
     prompt_caching: bool = True
     reasoning_content: bool = False
     budget: Budget = Budget()
+    limits: Limits = Limits()

@@ -9,7 +9,9 @@
     │   ├── ModelNotFound              404     invalid_request_error   model_not_found
     │   ├── MethodNotAllowed           405     invalid_request_error   method_not_allowed
     │   ├── RequestTooLarge            413     invalid_request_error   request_too_large
-    │   └── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
+    │   ├── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
+    │   └── RateLimitExceeded          429     requests                rate_limit_exceeded
+    │       └── TokenLimitExceeded     429     tokens                  rate_limit_exceeded
     ├── ProviderError                  502     server_error            provider_error
     │   ├── ProviderUnreachable        502     server_error            provider_unreachable
     │   ├── ProviderBroken             502     server_error            provider_broken
@@ -26,6 +28,7 @@
     │   │   └── ContentNotTaken        400     invalid_request_error   content_not_supported
     │   └── FunctionFailed             502     server_error            function_failed
     ├── ServerStopping                 503     server_error            server_stopping
+    ├── StoreDown                      503     server_error            store_unavailable
     └── InternalError                  500     server_error            internal_error
 
     CallerGone                         not a failure: the caller hung up or barged in, and the turn ends there
@@ -113,6 +116,14 @@ class ServerStopping(GlottisError):
     default_message = "The server is restarting. Please try again."
 
 
+class StoreDown(GlottisError):
+    """What workers share cannot be reached. Whoever asks the store goes on without, unless the operator says no."""
+
+    status = 503
+    default_code = "store_unavailable"
+    default_message = "The server cannot check its limits just now. Please try again."
+
+
 class RequestError(GlottisError):
     """The request cannot be served as it is, whoever answers it."""
 
@@ -178,6 +189,21 @@ class UnsupportedMediaType(RequestError):
 
     status = 415
     default_code = "unsupported_media_type"
+
+
+class RateLimitExceeded(RequestError):
+    """The caller's own limit here: requests per minute, or turns at once."""
+
+    status = 429
+    type = "requests"
+    default_code = "rate_limit_exceeded"
+    default_message = "Rate limit reached."
+
+
+class TokenLimitExceeded(RateLimitExceeded):
+    """The caller's own limit of tokens per minute."""
+
+    type = "tokens"
 
 
 class ProviderError(GlottisError):

@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from app.domain.events import Events, ToolCall, Usage
+from app.domain.limits import Count, Meter
 from app.domain.request import TurnRequest
 from app.domain.turn import TurnRecord
 
@@ -76,6 +77,39 @@ class Observer(Protocol):
 
     def turn_ended(self, record: TurnRecord) -> None:
         """Take note of a turn; must neither block nor raise."""
+        ...
+
+
+class Store(Protocol):
+    """What workers and machines share, and may be down."""
+
+    is_up: bool
+    """Whether it answered when it was last asked; while it did not, it is asked again in the background."""
+    failures: int
+    """How often this process could not do what it wanted of it."""
+
+    def ping(self) -> bool:
+        """Whether it answers now, and takes what is written to it."""
+        ...
+
+
+class Limiter(Protocol):
+    """Where uses are counted, in this process or for all. Everything here raises StoreDown, and none of it may hang."""
+
+    def count(self, meters: Sequence[Meter]) -> list[Count]:
+        """Count a request at every meter that has room for it; tell what each says."""
+        ...
+
+    def enter(self, meters: Sequence[Meter]) -> str | None:
+        """Take a place for a turn at every meter, or none if one is full; return its name, for `leave`."""
+        ...
+
+    def leave(self, meters: Sequence[Meter], place: str) -> None:
+        """Give the place back."""
+        ...
+
+    def charge(self, meters: Sequence[Meter], tokens: int) -> None:
+        """Count what a turn has used, whether or not there was room for it."""
         ...
 
 

@@ -57,9 +57,12 @@ class Desk:
         self._open: set[Turn] = set()
         self._sweeper: Any = None
 
-    def take(self, request: TurnRequest, caller: Caller | None = None) -> "Turn":
-        """Return the turn at its commit; raises GlottisError, or CallerGone, with the turn closed and accounted."""
-        turn = Turn(request, caller or Anybody(), self)
+    def take(self, request: TurnRequest, caller: Caller | None = None, observer: Observer | None = None) -> "Turn":
+        """Return the turn at its commit; raises GlottisError, or CallerGone, with the turn closed and accounted.
+
+        `observer` hears of this turn alone, beside those who hear of all.
+        """
+        turn = Turn(request, caller or Anybody(), self, observer)
         self._open.add(turn)
         if self._sweeper is None or self._sweeper.dead:
             self._sweeper = gevent.spawn(self._sweep)
@@ -132,8 +135,9 @@ class Desk:
 class Turn:
     """One request, and the answer to it, which it may share."""
 
-    def __init__(self, request: TurnRequest, caller: Caller, desk: Desk) -> None:
+    def __init__(self, request: TurnRequest, caller: Caller, desk: Desk, observer: Observer | None = None) -> None:
         self.request = request
+        self._observer = observer
         self._caller = caller
         self._desk = desk
         self._began_at = time.monotonic()
@@ -229,6 +233,8 @@ class Turn:
             error.accounted = True
         # Its traceback would keep what the call held, sockets among them, until the next garbage collection.
         self._error = None
+        if self._observer is not None:
+            self._observer.turn_ended(record)
         for observer in self._desk.observers:
             observer.turn_ended(record)
         for listener in self._desk.listeners:

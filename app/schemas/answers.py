@@ -182,7 +182,8 @@ class ProviderStateSchema(AnswerSchema):
 
 
 class ReadinessSchema(AnswerSchema):
-    """Whether a turn can be answered, and each provider's state."""
+    """Whether a turn can be answered, each provider's state, and that of the store where there is one."""
 
-    status = OneOf("ready", "not_ready", "draining", required=True)
+    status = OneOf("ready", "degraded", "not_ready", "draining", required=True)
     providers = fields.Dict(keys=fields.String(), values=fields.Nested(ProviderStateSchema), required=True)
+    store = OneOf("up", "down")

@@ -10,9 +10,11 @@ from environs import Env, EnvValidationError
 from msgspec import Struct
 
 from app.domain.config import Budget, Route, Vendor
-from app.settings import environment, file, logs, metrics, traces
+from app.domain.limits import Limits
+from app.settings import environment, file, limits, logs, metrics, store, traces
 from app.settings.logs import LogSettings
 from app.settings.metrics import MetricsSettings
+from app.settings.store import StoreSettings
 from app.settings.traces import TraceSettings
 
 
@@ -44,6 +46,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
+    store: StoreSettings
+    limits: Limits
+    trusted_hops: int
 
     @classmethod
     def load(cls) -> "Settings":
@@ -52,11 +57,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
         if Path(dotenv).is_file():
             load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env) | {
-            "log": logs.read(env),
-            "metrics": metrics.read(env),
-            "traces": traces.read(env),
-        }
+        values = environment.read(env) | store.read(env) | limits.read(env)
+        values |= {"log": logs.read(env), "metrics": metrics.read(env), "traces": traces.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)

@@ -9,9 +9,11 @@ from environs import Env
 from marshmallow import ValidationError, validate
 
 from app.domain.config import Budget, Route, Vendor
+from app.domain.limits import Limits
 from app.schemas.params import set_params
 from app.schemas.reasons import reasons
 from app.settings.environment import key_at_provider
+from app.settings.limits import usual
 from app.settings.schema import ConfigSchema, Known
 
 BUILT_IN = ("openai", "anthropic", "local", "function")
@@ -41,14 +43,16 @@ def read(path: Path, env: Env, *, required: bool, wrong: list[str]) -> dict[str,
     return {
         "default_provider": defaults.get("provider"),
         "budget": Budget(**budget),
+        "limits": Limits(**usual(env) | defaults.get("limits", {})),
         "vendors": vendors,
         "routes": {name: _route(table, budget) for name, table in loaded.get("routes", {}).items()},
     }
 
 
 def _route(table: dict[str, Any], budget: Mapping[str, Any]) -> Route:
-    own = {name: table[name] for name in ("prompt_caching", "reasoning_content") if name in table}
-    return Route(table["targets"], set_params(table), budget=Budget(**{**budget, **table.get("budget", {})}), **own)
+    own: dict[str, Any] = {name: table[name] for name in ("prompt_caching", "reasoning_content") if name in table}
+    own |= {"budget": Budget(**{**budget, **table.get("budget", {})}), "limits": Limits(**table.get("limits", {}))}
+    return Route(table["targets"], set_params(table), **own)
 
 
 def _validated(config: dict[str, Any]) -> dict[str, Any]:

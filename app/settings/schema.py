@@ -50,6 +50,12 @@ class _BudgetSchema(_Strict):
     headers_after_s = Number(0.01, 600)
 
 
+class _LimitsSchema(_Strict):
+    requests_per_minute = Whole(0, 10**9)
+    tokens_per_minute = Whole(0, 10**9)
+    turns_at_once = Whole(0, 10**6)
+
+
 class _ProviderName(fields.String):
     """A provider that exists."""
 
@@ -63,6 +69,7 @@ class _ProviderName(fields.String):
 class _DefaultsSchema(_Strict):
     provider = _ProviderName(validate=validate.NoneOf(["function"], error="a function needs a route"))
     budget = fields.Nested(_BudgetSchema)
+    limits = fields.Nested(_LimitsSchema)
 
 
 class _ProviderSchema(_Strict):
@@ -95,6 +102,7 @@ class _RouteSchema(ParamsSchema, _Strict):
     prompt_caching = Flag()
     reasoning_content = Flag()
     budget = fields.Nested(_BudgetSchema)
+    limits = fields.Nested(_LimitsSchema)
     targets = fields.List(_Target(), required=True, validate=validate.Length(min=1, error="expected at least one"))
 
     @pre_load

@@ -1,9 +1,7 @@
 """The transport over TLS: certificates are checked, and a secured connection behaves as a plain one does."""
 
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,13 +9,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from certificates import needs_openssl, self_signed
 from providers.bridge import Bridge
 
 from app.domain.errors import ProviderTimeout, ProviderUnreachable
 from app.providers.transport import Transport, default_ssl_context
 
-OPENSSL = shutil.which("openssl")
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl program makes the certificates")
+pytestmark = needs_openssl
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -25,17 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Make a self-signed certificate for a name, with its key in the same file."""
-
-    def make(name: str) -> Path:
-        path = tmp_path_factory.mktemp("tls") / "certificate.pem"
-        wanted = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test"]
-        files = ["-keyout", f"{path}.key", "-out", str(path)]
-        command = [str(OPENSSL), "req", "-x509", *wanted, "-addext", f"subjectAltName={name}", *files]
-        subprocess.run(command, check=True, capture_output=True)
-        path.write_text(path.read_text() + Path(f"{path}.key").read_text())
-        return path
-
-    return make
+    return lambda name: self_signed(tmp_path_factory.mktemp("tls"), name)
 
 
 @contextmanager

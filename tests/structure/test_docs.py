@@ -19,6 +19,7 @@ from marshmallow import Schema, fields
 
 from app.domain.config import USUAL_FIRST_TOKEN_S, Budget
 from app.domain.errors import GlottisError, InternalError, ProviderError
+from app.domain.limits import Limits
 from app.domain.turn import Attempt, End, Outcome, TurnRecord
 from app.engine.policy import Next, policy_of
 from app.engine.race import BACK_OFF_S
@@ -224,6 +225,15 @@ def test_defaults_are_the_real_ones(page: Path, heading: str, load: Callable[[st
         "LOG_FORMAT": f"`{settings.log.format}`",
         "LOG_CONTENT": "`false`",
         "LOCAL_PORT": f"`{settings.local_port}`",
+        "STORE_TIMEOUT_S": f"`{settings.store.timeout_s}`",
+        "STORE_FAIL_CLOSED": "`false`",
+        "TRUSTED_HOPS": f"`{settings.trusted_hops}`; 1 on Heroku",
+        **{f"LIMIT_{name.upper()}": f"`{value}`" for name, value in msgspec.structs.asdict(settings.limits).items()},
+        **{
+            f"{table}.limits.{name}": f"`{value}`"
+            for name, value in msgspec.structs.asdict(Limits()).items()
+            for table in ("defaults", "routes.NAME")
+        },
         "HEARTBEAT_S": f"`{settings.budget.heartbeat_s}`",
         **{f"defaults.budget.{name}": default for name, default in budget_defaults(settings.budget).items()},
         **{
@@ -258,7 +268,9 @@ def test_the_example_configuration_is_valid_and_complete(load: Callable[[str], S
     config = tomllib.loads(text)
     tables = [("defaults", config["defaults"])]
     tables += [(f"{table}.NAME", entry) for table in ("providers", "routes") for entry in config[table].values()]
-    tables += [(f"{path}.budget", entry.pop("budget")) for path, entry in tables if "budget" in entry]
+    tables += [
+        (f"{path}.{name}", entry.pop(name)) for path, entry in tables for name in ("budget", "limits") if name in entry
+    ]
     present = {f"{path}.{key}" for path, entry in tables for key in entry}
     assert gathered(present) == gathered(keys(ConfigSchema())) | ALIASES
 
