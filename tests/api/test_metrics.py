@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from upstreams import OpenAIUpstream
 
 from app.factory import create_app
 from app.settings import Settings
-from app.telemetry.logs import LOGGER
 
 METRICS_KEY = "prometheus-0123456789"
 HERE, CLUSTER, ELSEWHERE = "127.0.0.1", "10.1.2.3", "203.0.113.9"
@@ -26,17 +25,15 @@ Make = Callable[..., Flask]
 
 
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Make an application with these variables; its log goes nowhere."""
-    handlers, propagate = LOGGER.handlers, LOGGER.propagate
+def make(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Make an application with these variables."""
 
     def _make(**env: str) -> Flask:
         ours = clean_environment() | {"API_KEYS": f"tester:{KEY}", "OPENAI_API_KEY": "sk-not-used"} | env
         monkeypatch.setattr(os, "environ", ours)
         return create_app(Settings.load())
 
-    yield _make
-    LOGGER.handlers, LOGGER.propagate = handlers, propagate
+    return _make
 
 
 def status(application: Flask, address: str, key: str | None = None, **headers: str) -> int:
