@@ -8,14 +8,14 @@ from flask import Flask
 
 from app.api import auth, chat, errors, headers, health, hooks, limits, metrics, models, openapi
 from app.domain.config import Vendor
-from app.domain.ports import Cache, Fleet, Limiter, Observer, Provider
+from app.domain.ports import Cache, Fleet, Limiter, Observer, Provider, Resident
 from app.engine.catalogue import Catalogue
 from app.engine.messages import VERSION
 from app.engine.routing import Router
 from app.engine.turn import Desk
 from app.providers.local.adapter import LocalProvider
 from app.providers.local.process import LocalModel
-from app.providers.registry import UnconfiguredProvider, build
+from app.providers.registry import DEFAULT_URLS, UnconfiguredProvider, build
 from app.settings import Settings, SettingsError
 from app.settings.store import StoreSettings
 from app.stores.memory_cache import MemoryCache
@@ -25,6 +25,7 @@ from app.telemetry.prices import PriceList
 if TYPE_CHECKING:
     from app.stores.valkey import Valkey
     from app.telemetry.metrics import Metrics
+    from app.telemetry.traces import Traces
 
 
 def create_app(settings: Settings) -> Flask:
@@ -62,6 +63,12 @@ def create_app(settings: Settings) -> Flask:
     app.debug = False  # whatever FLASK_DEBUG says: what goes wrong inside is nobody's business outside
     measured = _metrics(settings)
     observers: list[Observer] = [logs.TurnLog(), *([measured] if measured is not None else [])]
+    residents: list[Resident] = []
+    app.extensions["glottis.residents"] = residents
+    if settings.traces.is_on:
+        traces = _traces(settings)
+        observers.append(traces)
+        residents.append(traces)
     store = app.extensions["glottis.store"] = _store(settings.store)
     cost_of, cache, fleet = _prices(settings).cost_usd, _cache(settings, store), _fleet(store)
     desk = Desk(router, providers, observers, cost_of, listeners, cache, fleet)
@@ -139,6 +146,15 @@ def _metrics(settings: Settings) -> "Metrics | None":
 
     targets = {str(target) for route in settings.routes.values() for target in route.targets}
     return Metrics(settings.routes, targets)
+
+
+def _traces(settings: Settings) -> "Traces":
+    from app.telemetry.spans import Spans
+    from app.telemetry.traces import Traces
+
+    how, vendors = settings.traces, _vendors(settings)
+    base_urls = {name: vendor.base_url or DEFAULT_URLS[vendor.kind] for name, vendor in vendors.items()}
+    return Traces(Spans(base_urls, ratio=how.ratio, follows_caller=how.follows_caller))
 
 
 def _vendors(settings: Settings) -> dict[str, Vendor]:

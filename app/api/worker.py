@@ -13,6 +13,7 @@ import logging
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -27,6 +28,7 @@ from app.api.body import RequestBody, has_body
 from app.api.connection import Bounds, ClientSocket, let_others
 from app.api.sse import error_object
 from app.domain.errors import GlottisError, InternalError, InvalidRequest, RequestTimeout, unforeseen
+from app.domain.ports import Resident
 from app.engine.turn import Desk
 from app.telemetry.logs import log
 
@@ -80,13 +82,20 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         return super().timeout_ctx() if self.cfg.is_ssl else contextlib.nullcontext()
 
     def run(self) -> None:
-        """Serve until the end."""
+        """Serve until the end, with what lives beside the turns."""
         if (metrics := self.wsgi.extensions.get("glottis.metrics")) is not None:
             metrics.watch("glottis_connections", lambda: self._connections)
             metrics.start()
+        residents: Sequence[Resident] = self.wsgi.extensions["glottis.residents"]
+        for resident in residents:
+            resident.start()
         StreamServer.max_accept = MOST_ACCEPTED
         self.wsgi.extensions["glottis.desk"].open()
-        super().run()
+        try:
+            super().run()
+        finally:
+            for resident in residents:
+                resident.stop()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""

@@ -164,3 +164,15 @@ class Limiter(Protocol):
     def charge(self, meters: Sequence[Meter], tokens: int) -> None:
         """Count what a turn has used, whether or not there was room for it."""
         ...
+
+
+class Resident(Protocol):
+    """What lives in a worker beside the turns, from after the fork until the worker ends."""
+
+    def start(self) -> None:
+        """Begin; must not block."""
+        ...
+
+    def stop(self) -> None:
+        """End within a second, and keep what is to be kept."""
+        ...
