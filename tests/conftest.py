@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from gateway import Gateway
+from postgres import Postgres
 from upstreams import AnthropicUpstream, OpenAIUpstream
 from valkeys import RealValkey, running_valkey
 
@@ -69,6 +70,13 @@ def own_valkey() -> Iterator[RealValkey]:
     """A Valkey of the test's own, to be killed and started at will."""
     with running_valkey() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real Postgres, for all tests; each takes a database of its own."""
+    with Postgres() as server:
+        yield server
 
 
 CONFIG = """

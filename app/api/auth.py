@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from flask import Flask, current_app, request
 
-from app.domain.errors import InvalidKey
+from app.domain.errors import InvalidKey, PathNotFound
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -28,10 +28,26 @@ def keyed(view: View) -> View:
     return view
 
 
+def keyed_by(setting: str) -> Callable[[View], View]:
+    """Let only those call this view who send a key that this setting holds: API_KEYS do not open it."""
+
+    def mark(view: View) -> View:
+        view.auth = setting  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
 def require_key() -> None:
-    """Refuse a request for a view that is not public without a good key; raises InvalidKey."""
+    """Refuse a request for a view that is not public without a good key; raises InvalidKey.
+
+    A view with a key of its own is not there, as long as no such key is set: raises PathNotFound.
+    """
     view = current_app.view_functions.get(request.endpoint or "")
-    if view is None or getattr(view, "auth", "keyed") == "public":
+    if view is None or (auth := getattr(view, "auth", "keyed")) == "public":
+        return
+    if auth != "keyed":
+        _require_own_key(auth)
         return
     keys: Mapping[str, str] = current_app.config["API_KEYS"]
     if not keys and current_app.config["ALLOW_ANONYMOUS"]:
@@ -40,6 +56,14 @@ def require_key() -> None:
     if key is None:
         raise InvalidKey
     request.environ["glottis.caller"] = keys[key]
+
+
+def _require_own_key(setting: str) -> None:
+    keys: Collection[str] = current_app.config[setting]
+    if not keys:
+        raise PathNotFound(f"{request.path} is closed on this server: {setting} is not set.")
+    if key_of(keys, [request.headers.get(header, "") for header in HEADERS]) is None:
+        raise InvalidKey(f"Missing or incorrect key. Send the server's {setting} as 'Authorization: Bearer KEY'.")
 
 
 def key_of(keys: Collection[str], sent: Iterable[str]) -> str | None:

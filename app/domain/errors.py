@@ -30,6 +30,7 @@
     │   └── FunctionFailed             502     server_error            function_failed
     ├── ServerStopping                 503     server_error            server_stopping
     ├── StoreDown                      503     server_error            store_unavailable
+    ├── RecordsUnavailable             503     server_error            records_unavailable
     └── InternalError                  500     server_error            internal_error
 
     CallerGone                         not a failure: the caller hung up or barged in, and the turn ends there
@@ -123,6 +124,14 @@ class StoreDown(GlottisError):
     status = 503
     default_code = "store_unavailable"
     default_message = "The server cannot check its limits just now. Please try again."
+
+
+class RecordsUnavailable(GlottisError):
+    """The record of turns cannot be read now, because its database does not answer; `detail` says why."""
+
+    status = 503
+    default_code = "records_unavailable"
+    default_message = "The record of turns cannot be read just now. Please try again."
 
 
 class RequestError(GlottisError):

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from app.domain.events import Events, ToolCall, Usage
 from app.domain.limits import Count, Meter
-from app.domain.request import TurnRequest
-from app.domain.turn import TurnRecord
+from app.domain.request import JSON, TurnRequest
+from app.domain.turn import End, TurnRecord
 
 
 class Model(Struct, frozen=True):
@@ -166,6 +166,14 @@ class Limiter(Protocol):
         ...
 
 
+class Log(Protocol):
+    """Where a room tells of itself that must not know telemetry."""
+
+    def __call__(self, level: int, event: str, **fields: object) -> None:
+        """Write one line; the level is logging's, and the fields hold neither content nor keys."""
+        ...
+
+
 class Resident(Protocol):
     """What lives in a worker beside the turns, from after the fork until the worker ends."""
 
@@ -175,4 +183,34 @@ class Resident(Protocol):
 
     def stop(self) -> None:
         """End within a second, and keep what is to be kept."""
+        ...
+
+
+class TurnQuery(Struct, frozen=True, kw_only=True):
+    """Which turns of the record are asked for, the newest first; None asks for all."""
+
+    conversation: str | None = None
+    request_id: str | None = None
+    since: float | None = None
+    """Unix seconds: that began then or later."""
+    until: float | None = None
+    """Unix seconds: that began earlier."""
+    end: End | None = None
+    limit: int = 20
+    after: str | None = None
+    """The id of a turn: those that began before it."""
+
+
+class TurnPage(Struct, frozen=True):
+    """A part of what a query found, and whether there is more."""
+
+    turns: list[JSON]
+    has_more: bool
+
+
+class TurnArchive(Protocol):
+    """Where turns are on record."""
+
+    def find(self, query: TurnQuery) -> TurnPage:
+        """Return the turns that a query asks for; raises RecordsUnavailable."""
         ...

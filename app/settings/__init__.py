@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from app.domain.config import Budget, Route, Secret, Vendor
 from app.domain.limits import Limits
-from app.settings import cache, clients, environment, file, limits, logs, metrics, store, traces
+from app.settings import cache, clients, environment, file, limits, logs, metrics, records, store, traces
 from app.settings.cache import CacheSettings
 from app.settings.clients import Clients
 from app.settings.logs import LogSettings
 from app.settings.metrics import MetricsSettings
+from app.settings.records import RecordsSettings
 from app.settings.store import StoreSettings
 from app.settings.traces import TraceSettings
 
@@ -53,17 +54,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     cache: CacheSettings
     limits: Limits
     trusted_hops: int
+    records: RecordsSettings
 
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment, `.env` under it, and glottis.toml; raises SettingsError with all that is wrong."""
-        env = Env(eager=False)
-        dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
-        if Path(dotenv).is_file():
-            load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
+        env = _environment()
         values = environment.read(env) | store.read(env) | cache.read(env) | limits.read(env)
         values |= {"clients": clients.read(env), "log": logs.read(env), "metrics": metrics.read(env)}
-        values |= {"traces": traces.read(env)}
+        values |= {"traces": traces.read(env), "records": records.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
@@ -73,9 +72,28 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
                 "or set ALLOW_ANONYMOUS=true to let anybody in who can reach the server."
             )
+        if not wrong and set(values["records"].keys) & set(values["api_keys"].values()):
+            wrong["RECORDS_KEY"] = "is one of API_KEYS: callers could read about each other's turns. Set another."
         if wrong or wrong_in_file:
             raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()] + wrong_in_file)
         return cls(**values, **config)
+
+
+def load_records() -> RecordsSettings:
+    """Read what is set of the record of turns alone; raises SettingsError."""
+    env = _environment()
+    found = records.read(env)
+    if wrong := _wrong_in(env):
+        raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()])
+    return found
+
+
+def _environment() -> Env:
+    """Return the environment, with `.env` under it."""
+    dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
+    if Path(dotenv).is_file():
+        load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
+    return Env(eager=False)
 
 
 def _wrong_in(env: Env) -> dict[str, str]:

@@ -237,6 +237,10 @@ def test_defaults_are_the_real_ones(page: Path, heading: str, load: Callable[[st
             for name, value in msgspec.structs.asdict(Limits()).items()
             for table in ("defaults", "routes.NAME")
         },
+        "RECORD_TURNS": f"`{json.dumps(settings.records.on)}`; `true` with `DATABASE_URL`",
+        "RECORDS_PATH": f"`{settings.records.path}`",
+        "RECORDS_QUEUE": f"`{settings.records.queue}`",
+        "RECORDS_KEPT_DAYS": f"`{settings.records.kept_days}`",
         "HEARTBEAT_S": f"`{settings.budget.heartbeat_s}`",
         **{f"defaults.budget.{name}": default for name, default in budget_defaults(settings.budget).items()},
         **{
