@@ -52,13 +52,6 @@ def vendor_upstream() -> Iterator[OpenAIUpstream]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A real Postgres, for all tests; each takes a database of its own."""
-    with Postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def shared_valkey() -> Iterator[RealValkey]:
     """One Valkey for all tests that leave it running."""
     with running_valkey() as running:
@@ -77,6 +70,13 @@ def own_valkey() -> Iterator[RealValkey]:
     """A Valkey of the test's own, to be killed and started at will."""
     with running_valkey() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real Postgres, for all tests; each takes a database of its own."""
+    with Postgres() as server:
+        yield server
 
 
 CONFIG = """

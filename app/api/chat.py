@@ -18,6 +18,7 @@ from app.api.desk import desk
 from app.api.limits import Admission, admit
 from app.api.refusal import ASKED, TAKEN, account
 from app.api.sse import ChunkEncoder, error_event
+from app.api.trace import traceparent
 from app.domain.errors import (
     CallerGone,
     InvalidRequest,
@@ -118,6 +119,7 @@ def _read_request() -> TurnRequest:
         request_id=request.environ["glottis.request_id"],
         caller=request.environ.get("glottis.caller", ""),
         conversation_id=request.headers.get("X-Conversation-Id"),
+        traceparent=traceparent(),
         conversation_id_fields=current_app.config["CONVERSATION_ID_FIELDS"],
         caching=allowed_by(request.headers.get("Cache-Control")),
         max_tokens_limit=current_app.config["MAX_TOKENS_LIMIT"],

@@ -85,12 +85,11 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         """Serve until the end, with what lives beside the turns."""
         if (metrics := self.wsgi.extensions.get("glottis.metrics")) is not None:
             metrics.watch("glottis_connections", lambda: self._connections)
-            metrics.start()
-        StreamServer.max_accept = MOST_ACCEPTED
-        self.wsgi.extensions["glottis.desk"].open()
         residents: Sequence[Resident] = self.wsgi.extensions["glottis.residents"]
         for resident in residents:
             resident.start()
+        StreamServer.max_accept = MOST_ACCEPTED
+        self.wsgi.extensions["glottis.desk"].open()
         try:
             super().run()
         finally:

@@ -61,8 +61,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
 
     `params` has every other Chat Completions parameter that was set (temperature, max_tokens, stop, seed,
     response_format, ...) under OpenAI's name. `extra` is `elevenlabs_extra_body`: kept with the turn, never forwarded.
-    `caller` is the name of the caller's key, "" for anonymous use. Of the last four fields, see
-    domain.config.Route.
+    `caller` is the name of the caller's key, "" for anonymous use. `traceparent` is as in TurnRecord. Of the last five
+    fields, see domain.config.Route.
     """
 
     model: str
@@ -75,6 +75,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     request_id: str = ""
     conversation_id: str | None = None
     caller: str = ""
+    traceparent: str | None = None
     extra: Mapping[str, Any] = {}
     caching: Caching = "full"
     cache_ttl_s: float = 0.0

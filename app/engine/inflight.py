@@ -158,5 +158,6 @@ class InFlight:
 
 
 def key_of(request: TurnRequest) -> bytes:
-    """Return what tells requests apart: everything about them but their id."""
-    return hashlib.blake2b(msgspec.json.encode(msgspec.structs.replace(request, request_id=""))).digest()
+    """Return what tells requests apart: everything about them but their id and their place in a trace."""
+    plain = msgspec.structs.replace(request, request_id="", traceparent=None)
+    return hashlib.blake2b(msgspec.json.encode(plain)).digest()

@@ -167,8 +167,10 @@ class Turn:
         """Wait for the first event."""
         self._first = next(self._events)
         self._committed_at = time.monotonic()
-        # As the route completes it; the id is this caller's own.
-        self.request = msgspec.structs.replace(self.answer.request, request_id=self.request.request_id)
+        # As the route completes it; the id and the trace are this caller's own.
+        self.request = msgspec.structs.replace(
+            self.answer.request, request_id=self.request.request_id, traceparent=self.request.traceparent
+        )
 
     @property
     def due_at(self) -> float:

@@ -68,6 +68,7 @@ def load_request(
     request_id: str,
     caller: str = "",
     conversation_id: str | None = None,
+    traceparent: str | None = None,
     conversation_id_fields: Sequence[str] = (),
     caching: Caching = "full",
     max_tokens_limit: int | None = None,
@@ -97,6 +98,7 @@ def load_request(
         request_id=request_id,
         caller=caller,
         conversation_id=(conversation_id or "")[:LONGEST_ID] or _named_in(extra, conversation_id_fields),
+        traceparent=traceparent,
         extra=extra,
         caching=caching,
     )

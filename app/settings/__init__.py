@@ -11,13 +11,14 @@ from msgspec import Struct
 
 from app.domain.config import Budget, Route, Secret, Vendor
 from app.domain.limits import Limits
-from app.settings import cache, clients, environment, file, limits, logs, metrics, records, store
+from app.settings import cache, clients, environment, file, limits, logs, metrics, records, store, traces
 from app.settings.cache import CacheSettings
 from app.settings.clients import Clients
 from app.settings.logs import LogSettings
 from app.settings.metrics import MetricsSettings
 from app.settings.records import RecordsSettings
 from app.settings.store import StoreSettings
+from app.settings.traces import TraceSettings
 
 
 class SettingsError(Exception):
@@ -43,16 +44,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     local_port: int
     log: LogSettings
     metrics: MetricsSettings
+    traces: TraceSettings
     default_provider: str | None
     clients: Clients
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
-    records: RecordsSettings
     store: StoreSettings
     cache: CacheSettings
     limits: Limits
     trusted_hops: int
+    records: RecordsSettings
 
     @classmethod
     def load(cls) -> "Settings":
@@ -60,7 +62,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         env = _environment()
         values = environment.read(env) | store.read(env) | cache.read(env) | limits.read(env)
         values |= {"clients": clients.read(env), "log": logs.read(env), "metrics": metrics.read(env)}
-        values |= {"records": records.read(env)}
+        values |= {"traces": traces.read(env), "records": records.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)

@@ -16,9 +16,9 @@ def read(env: Env) -> dict[str, Any]:
         "api_keys": dict(_named_keys(env.str("API_KEYS", "", validate=_no_key_lost) or "")),
         "allow_anonymous": env.bool("ALLOW_ANONYMOUS", False),
         "openai_api_key": key_at_provider(env, "OPENAI_API_KEY"),
-        "openai_base_url": env.str("OPENAI_BASE_URL", "", validate=_url_or_empty) or None,
+        "openai_base_url": env.str("OPENAI_BASE_URL", "", validate=url_or_empty) or None,
         "anthropic_api_key": key_at_provider(env, "ANTHROPIC_API_KEY"),
-        "anthropic_base_url": env.str("ANTHROPIC_BASE_URL", "", validate=_url_or_empty) or None,
+        "anthropic_base_url": env.str("ANTHROPIC_BASE_URL", "", validate=url_or_empty) or None,
         "max_body_bytes": env.int("MAX_BODY_BYTES", 4 * 1024 * 1024, validate=validate.Range(min=1024)),
         "max_tokens_limit": env.int("MAX_TOKENS_LIMIT", None, validate=validate.Range(min=1)),
         "conversation_id_fields": env.list("CONVERSATION_ID_FIELDS", CONVERSATION_ID_FIELDS),
@@ -36,7 +36,8 @@ def _fits_a_header(text: str) -> None:
         raise ValidationError("This is no key: it has characters that no HTTP header may hold.")
 
 
-def _url_or_empty(text: str) -> None:
+def url_or_empty(text: str) -> None:
+    """Check an address that may be left empty; raises ValidationError."""
     if text:
         validate.URL(schemes={"http", "https"}, require_tld=False)(text)
 
