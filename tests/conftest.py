@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from gateway import Gateway
+from postgres import Postgres
 from upstreams import AnthropicUpstream, OpenAIUpstream
 from valkeys import RealValkey, running_valkey
 
@@ -71,6 +72,13 @@ def own_valkey() -> Iterator[RealValkey]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real Postgres, for all tests; each takes a database of its own."""
+    with Postgres() as server:
+        yield server
+
+
 CONFIG = """
 [defaults.budget]
 connect_s = 2.0
@@ -100,6 +108,10 @@ targets = ["anthropic/claude-haiku-4-5", "openai/gpt-4.1"]
 target = "anthropic/claude-thinking"
 reasoning_content = true
 prompt_caching = false
+
+[routes.kept]
+target = "openai/gpt-4o-kept"
+cache_ttl_s = 60
 
 [routes.unreachable]
 target = "down/any"

@@ -128,7 +128,7 @@ class Gateway:
 def clean_environment() -> dict[str, str]:
     """Return the environment without what could change how Glottis runs: keys, settings, a developer's .env."""
     own = ("OPENAI_", "ANTHROPIC_", "GLOTTIS_", "API_KEYS", "ALLOW_ANONYMOUS", "GUNICORN_", "WEB_CONCURRENCY", "DYNO")
-    own += ("VALKEY_URL", "REDIS_URL", "STORE_", "LIMIT_", "TRUSTED_HOPS")
+    own += ("VALKEY_URL", "REDIS_URL", "STORE_", "LIMIT_", "TRUSTED_HOPS", "OTEL_", "RECORD", "DATABASE_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return kept | {"GLOTTIS_DOTENV": os.devnull, "PYTHONPATH": str(ROOT / "tests" / "functions")}
 

@@ -15,7 +15,8 @@ class ScriptedProvider:
 
     `then` has the scripts of its further answers; the last script goes for all that follow. `asked` is what it was
     asked, `begun` and `closed` how many of its answers were begun and are over; `offers` are its models, or what
-    happens instead when it is asked for them, `listed` times so far. `thinks_s` is how long it says that it thinks.
+    happens instead when it is asked for them, `listed` times so far. `thinks_s` is how long it says that it thinks,
+    `heeds` whether it is told a temperature.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class ScriptedProvider:
         self.listed = 0
         self.thinks_s: float | None = None
         self.offers = models
+        self.heeds = True
 
     def stream(self, request: TurnRequest, model: str) -> Events:
         """Answer by the script; see domain.ports.Provider."""
@@ -42,6 +44,10 @@ class ScriptedProvider:
     def first_token_s(self, request: TurnRequest, model: str) -> float | None:
         """Say how long it thinks."""
         return self.thinks_s
+
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """Say whether it does what it is told."""
+        return self.heeds
 
     def models(self) -> list[Model]:
         """List the models, or do what stands in their place."""

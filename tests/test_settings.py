@@ -1,6 +1,7 @@
 """Settings: environment, `.env` and glottis.toml as one value, and every mistake in them told at once."""
 
 import os
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,9 @@ def test_the_environment() -> None:
         ("REDIS_URL", "rediss://localhost?ssl_cert_reqs=none"),
         ("OPENAI_BASE_URL", "api.openai.com"),
         ("ANTHROPIC_BASE_URL", "ftp://example.com"),
+        ("HSTS_S", "-1"),
+        ("HEADER_TIMEOUT_S", "0"),
+        ("BODY_TIMEOUT_S", "1000"),
     ],
 )
 def test_a_bad_variable_is_named(name: str, text: str) -> None:
@@ -271,7 +275,11 @@ BAD: list[tuple[str, dict[str, str]]] = [
     ("[providers]\na = 5", {"providers.a": "expected a table"}),
     ("[providers.a]\nkind = 'gemini'", {"providers.a.kind": "openai, anthropic", "providers.a.base_url": "required"}),
     ("[providers.a]\nkind = 'openai'\nbase_url = 'localhost:80'", {"providers.a.base_url": "Not a valid URL."}),
-    ("[providers.a]\nkind = 'openai'\nbase_url = 'http://h'\napi_key = 'sk'", {"providers.a.api_key": "unknown key"}),
+    ("[providers.a]\nkind = 'openai'\nbase_url = 'http://h'\napi_key = 'sk'", {"providers.a.api_key": "api_key_env"}),
+    (
+        "[providers.a]\nkind = 'openai'\nbase_url = 'http://h'\napi_key_env = 'gsk_1'",
+        {"providers.a.api_key_env": "not the key"},
+    ),
     ("[providers.local]\nkind = 'openai'\nbase_url = 'http://h'", {"providers.local": "this name is taken"}),
     ("[routes.a]", {"routes.a.targets": "required"}),
     ("[routes.a]\ntargets = []", {"routes.a.targets": "at least one"}),
@@ -281,6 +289,8 @@ BAD: list[tuple[str, dict[str, str]]] = [
     ("[routes.a]\ntarget = 'nobody/m'", {"routes.a.targets[0]": "there is no provider 'nobody'"}),
     ("[routes.a]\ntarget = 'openai/m'\ntargets = ['openai/m']", {"routes.a.target": "unknown key"}),
     ("[routes.a]\ntarget = 'openai/m'\ntemperature = 3", {"routes.a.temperature": "less than or equal to 2"}),
+    ("[routes.a]\ntarget = 'openai/m'\ncache_ttl_s = -1", {"routes.a.cache_ttl_s": "greater than"}),
+    ("[routes.a]\ntarget = 'openai/m'\ncache_any_temperature = 'maybe'", {"routes.a.cache_any_temperature": ""}),
     ("[routes.a]\ntarget = 'openai/m'\nstream = true", {"routes.a.stream": "unknown key"}),
     ("[routes.value]\ntarget = 'openai/m'\nlogit_bias = {a = 'x'}", {"routes.value.logit_bias.a": "number"}),
     ("[routes.a]\ntarget = 'function:no_such_agent:answer'", {"routes.a.targets[0]": "no_such_agent cannot"}),
@@ -338,6 +348,75 @@ def test_settings_do_not_change() -> None:
         settings.local_port = 1
 
 
+SECRET = "sk-very-secret-0123456789"
+VENDOR = '[providers.vendor]\nkind = "openai"\nbase_url = "http://h"\napi_key_env = "VENDOR_KEY"\n'
+SECRETS = {name: f"{SECRET}-{name.lower()}" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "VENDOR_KEY")}
+
+
+def test_no_key_shows_where_settings_are_shown() -> None:
+    """Whoever prints the settings, or an error that holds them, prints no key; the keys themselves are whole."""
+    others = {"VALKEY_URL": f"valkey://:{SECRET}@localhost:6379", "METRICS_KEY": SECRET}
+    settings = load(VENDOR, API_KEYS=f"agent:{SECRET}, {SECRET}-2", **SECRETS, **others)
+    assert settings.openai_api_key == SECRETS["OPENAI_API_KEY"]
+    assert settings.vendors["vendor"].api_key == SECRETS["VENDOR_KEY"]
+    assert settings.api_keys == {"agent": SECRET, "key2": f"{SECRET}-2"}
+    shown = [repr(settings), str(settings), f"{settings}", repr(settings.vendors), repr(dict(settings.api_keys))]
+    shown += [repr(getattr(settings, name)) for name in settings.__struct_fields__]
+    with pytest.raises(RuntimeError) as caught:
+        raise RuntimeError(settings)
+    shown += traceback.format_exception(caught.value)
+    assert [text for text in shown if "secret" in text] == []
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "VENDOR_KEY", "API_KEYS"])
+def test_a_key_that_is_none_is_not_told(name: str) -> None:
+    """What is wrong with a key is said without the key, whichever it is."""
+    for wrong in (f"{SECRET}\n{SECRET}", f"schl\u00fcssel-{SECRET}"):
+        (reason,) = reasons(VENDOR, **{name: wrong})
+        assert reason.startswith(f"{name}: ")
+        assert "secret" not in reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["MAX_BODY_BYTES", "MAX_TOKENS_LIMIT", "LOCAL_PORT", "LOG_LEVEL", "ALLOW_ANONYMOUS", "OPENAI_BASE_URL"],
+        *["HSTS_S", "HEADER_TIMEOUT_S", "BODY_TIMEOUT_S", "CORS_ORIGINS", "HEARTBEAT_S"],
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_told(name: str) -> None:
+    """A key that was pasted into another variable stops the boot, and does not show in the reason."""
+    (reason,) = reasons(**{name: SECRET})
+    assert reason.startswith(f"{name}: ")
+    assert "secret" not in reason
+
+
+@pytest.mark.parametrize("line", [f'api_key = "{SECRET}"', f'api_key_env = "{SECRET}"', 'api_key_env = "gsk_secret"'])
+def test_no_key_in_the_file(line: str) -> None:
+    """A key in glottis.toml, wherever it stands, is refused with a word on where it belongs, and not shown."""
+    (reason,) = reasons(f'[providers.vendor]\nkind = "openai"\nbase_url = "http://h"\n{line}\n')
+    assert reason.startswith("glottis.toml: providers.vendor.api_key")
+    assert "variable" in reason
+    assert "secret" not in reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://app.example.com", "http://localhost:3000,https://a.example", "*", "https://[::1]:8443", ""],
+)
+def test_origins(text: str) -> None:
+    """Origins as browsers send them, or all of them."""
+    assert load(CORS_ORIGINS=text).clients.cors_origins == [one for one in text.split(",") if one]
+
+
+@pytest.mark.parametrize(
+    "text", ["app.example.com", "https://a.example/", "https://a.example/x", "null", "https://*.a.example"]
+)
+def test_no_origins(text: str) -> None:
+    """What no browser would ever send is a mistake, which would otherwise show as a page that cannot call."""
+    assert reasons(CORS_ORIGINS=text)[0].startswith("CORS_ORIGINS: Expected origins")
+
+
 @pytest.mark.parametrize(
     ("env", "url", "verify"),
     [
@@ -391,3 +470,16 @@ def test_herokus_router_is_one_hop() -> None:
     """On a dyno the caller's address is the last that was forwarded, unless somebody says otherwise."""
     assert load(DYNO="web.1").trusted_hops == 1
     assert load(DYNO="web.1", TRUSTED_HOPS="2").trusted_hops == 2
+
+
+def test_the_answer_cache() -> None:
+    """How much it holds is bounded, and off is what a route says nothing of."""
+    settings = load("[routes.a]\ntarget = 'openai/x'\n[routes.b]\ntarget = 'openai/x'\ncache_ttl_s = 60")
+    assert (settings.cache.max_entries, settings.cache.max_bytes) == (10_000, 16 * 1024 * 1024)
+    assert [(route.cache_ttl_s, route.cache_any_temperature) for route in settings.routes.values()] == [
+        (0.0, False),
+        (60.0, False),
+    ]
+    settings = load(CACHE_MAX_ENTRIES="5", CACHE_MAX_BYTES="2048")
+    assert (settings.cache.max_entries, settings.cache.max_bytes) == (5, 2048)
+    assert len(reasons(CACHE_MAX_ENTRIES="0", CACHE_MAX_BYTES="10")) == 2

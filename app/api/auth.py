@@ -1,12 +1,14 @@
 """Who may call: API keys in any of three headers, compared in constant time. A view that says nothing needs a key."""
 
+import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from typing import TypeVar
 
 from flask import Flask, current_app, request
 
-from app.domain.errors import InvalidKey
+from app.domain.errors import InvalidKey, PathNotFound
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -26,10 +28,26 @@ def keyed(view: View) -> View:
     return view
 
 
+def keyed_by(setting: str) -> Callable[[View], View]:
+    """Let only those call this view who send a key that this setting holds: API_KEYS do not open it."""
+
+    def mark(view: View) -> View:
+        view.auth = setting  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
 def require_key() -> None:
-    """Refuse a request for a view that is not public without a good key; raises InvalidKey."""
+    """Refuse a request for a view that is not public without a good key; raises InvalidKey.
+
+    A view with a key of its own is not there, as long as no such key is set: raises PathNotFound.
+    """
     view = current_app.view_functions.get(request.endpoint or "")
-    if view is None or getattr(view, "auth", "keyed") == "public":
+    if view is None or (auth := getattr(view, "auth", "keyed")) == "public":
+        return
+    if auth != "keyed":
+        _require_own_key(auth)
         return
     keys: Mapping[str, str] = current_app.config["API_KEYS"]
     if not keys and current_app.config["ALLOW_ANONYMOUS"]:
@@ -40,11 +58,30 @@ def require_key() -> None:
     request.environ["glottis.caller"] = keys[key]
 
 
+def _require_own_key(setting: str) -> None:
+    keys: Collection[str] = current_app.config[setting]
+    if not keys:
+        raise PathNotFound(f"{request.path} is closed on this server: {setting} is not set.")
+    if key_of(keys, [request.headers.get(header, "") for header in HEADERS]) is None:
+        raise InvalidKey(f"Missing or incorrect key. Send the server's {setting} as 'Authorization: Bearer KEY'.")
+
+
 def key_of(keys: Collection[str], sent: Iterable[str]) -> str | None:
-    """Return the key that one of the sent values is; every pair is compared, whichever fits. None if none is."""
-    candidates = [_without_scheme(value).encode("utf-8", "surrogatepass") for value in sent]
-    matches = [key for key in keys for candidate in candidates if hmac.compare_digest(candidate, key.encode())]
+    """Return the key that one of the sent values is; every pair is compared, whichever fits. None if none is.
+
+    What is compared are hashes, so that the time tells nothing of a key's length either.
+    """
+    candidates = [_digest(text) for value in sent if (text := _without_scheme(value))]
+    matches = [key for key in keys for candidate in candidates if hmac.compare_digest(candidate, _digest_of_ours(key))]
     return matches[0] if matches else None
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+_digest_of_ours = cache(_digest)
+"""Of the keys in the settings alone."""
 
 
 def _without_scheme(value: str) -> str:

@@ -8,15 +8,17 @@ from typing import Any
 import gevent
 import msgspec
 from flask import Blueprint, Response, current_app, request
-from werkzeug.exceptions import ClientDisconnected
 
 from app.api.auth import keyed
+from app.api.body import MOST_CONTAINERS, MOST_VALUES, is_too_dense, read_body
+from app.api.caching import allowed_by, told
 from app.api.caller import CallerWatch
 from app.api.completion import fold
 from app.api.desk import desk
 from app.api.limits import Admission, admit
 from app.api.refusal import ASKED, TAKEN, account
 from app.api.sse import ChunkEncoder, error_event
+from app.api.trace import traceparent
 from app.domain.errors import (
     CallerGone,
     InvalidRequest,
@@ -33,7 +35,7 @@ blueprint = Blueprint("chat", __name__)
 PATHS = [base + path for base in ("/v1", "") for path in ("/chat/completions", "/chat/completions/chat/completions")]
 """ElevenLabs appends /chat/completions to whatever base was pasted: with /v1, without, or already the full URL."""
 
-STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+STREAM_HEADERS = {"X-Accel-Buffering": "no"}
 
 
 def chat_completions() -> Response:
@@ -61,8 +63,9 @@ def chat_completions() -> Response:
     if turn_request.stream:
         encoder = ChunkEncoder(completion_id, created, turn.request)
         stream = AnswerStream(turn, watch, encoder)
-        return Response(stream, mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
-    return _whole(turn, watch, completion_id, created)
+        response = Response(stream, mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
+        return told(response, turn)
+    return told(_whole(turn, watch, completion_id, created), turn)
 
 
 class AnswerStream:
@@ -110,29 +113,24 @@ def _read_request() -> TurnRequest:
         raise UnsupportedMediaType("Compressed request bodies are not supported.", param="Content-Encoding")
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("The request body must be JSON: send 'Content-Type: application/json'.")
-    body = request.environ[ASKED] = _decoded(_body())
+    body = request.environ[ASKED] = _decoded(read_body(request, current_app.config["MAX_CONTENT_LENGTH"]))
     return load_request(
         body,
         request_id=request.environ["glottis.request_id"],
         caller=request.environ.get("glottis.caller", ""),
         conversation_id=request.headers.get("X-Conversation-Id"),
+        traceparent=traceparent(),
         conversation_id_fields=current_app.config["CONVERSATION_ID_FIELDS"],
+        caching=allowed_by(request.headers.get("Cache-Control")),
         max_tokens_limit=current_app.config["MAX_TOKENS_LIMIT"],
     )
 
 
-def _body() -> bytes:
-    try:
-        body = request.get_data(cache=False)
-    except ConnectionError:
-        raise ClientDisconnected from None
-    # A chunked body that is too long is cut off at the limit, without an error; one of exactly that length goes too.
-    if request.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
-        raise RequestTooLarge("The request body is larger than this server takes.")
-    return body
-
-
 def _decoded(body: bytes) -> Any:
+    if is_too_dense(body):
+        raise RequestTooLarge(
+            f"The body has more than {MOST_CONTAINERS} objects and lists, or more than {MOST_VALUES} values."
+        )
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -42,7 +42,7 @@ def _glottis_error(error: errors.GlottisError) -> Response:
         log(
             logging.INFO,
             "request_refused",
-            path=request.path,
+            path=request.path[:LONGEST_PATH],
             status=error.status,
             code=error.code,
             param=telling.place(error.param),
@@ -78,7 +78,7 @@ def _unforeseen(error: Exception) -> Response:
         log(
             logging.ERROR,
             "internal_error",
-            path=request.path,
+            path=request.path[:LONGEST_PATH],
             error=named.detail,
             request_id=request.environ.get("glottis.request_id"),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-REQUEST_ID = re.compile(r"^[\w.:-]{1,128}$")
+REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _SLASHES = re.compile(r"/{2,}")
 
 
@@ -30,7 +30,7 @@ def _begin() -> None:
     environ = request.environ
     environ["glottis.started_at"] = time.monotonic()
     given = request.headers.get("X-Request-Id", "")
-    environ["glottis.request_id"] = given if REQUEST_ID.match(given) else f"req_{uuid.uuid4().hex}"
+    environ["glottis.request_id"] = given if REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
 
 
 def _finish(response: Response) -> Response:

@@ -21,9 +21,6 @@ from app.domain.ports import Limiter
 from app.domain.request import TurnRequest
 from app.domain.turn import TurnRecord
 
-KEY_CHARS = 16
-"""Of a key's hash: enough to tell keys apart, and too little to find one by."""
-
 NETWORK_BITS = 64
 """One household or server has all the addresses of such an IPv6 network."""
 
@@ -58,7 +55,7 @@ class Gate:
             return None
 
     def _meters(self, turn: TurnRequest) -> list[Meter]:
-        caller = turn.caller[:KEY_CHARS] or _network(request.remote_addr or "")
+        caller = turn.caller or _network(request.remote_addr or "")
         meters = [Meter(caller, self._limits)] if self._limits else []
         if limits := self._routes.get(turn.model):
             meters.append(Meter(f"{caller}:{turn.model}", limits))

@@ -31,6 +31,7 @@ class Operation(NamedTuple):
     failures: Iterable[type[errors.GlottisError]] = ()
     request: str | None = None
     parameters: tuple[JSON, ...] = ()
+    query: str | None = None
 
 
 def _named(schema: str) -> JSON:
@@ -90,6 +91,11 @@ OPERATIONS = {
     ),
     "models.list_models": Operation({200: _json("ModelList")}),
     "models.get_model": Operation({200: _json("Model")}, (errors.ModelNotFound,), None, (_MODEL,)),
+    "turns.list_turns": Operation(
+        {200: _json("TurnList")},
+        (errors.InvalidRequest, errors.PathNotFound, errors.RecordsUnavailable),
+        query="TurnsQuery",
+    ),
     "health.health": Operation({200: _json("Health")}),
     "health.ready": Operation({200: _json("Readiness"), 503: _json("Readiness")}),
     "metrics.metrics": Operation(
@@ -140,15 +146,18 @@ def described(app: Flask) -> JSON:
 
 
 def _operation(app: Flask, rule: Rule, path: str, method: str) -> JSON:
+    from app.schemas.document import parameters
+
     view = app.view_functions[rule.endpoint]
     operation = OPERATIONS[rule.endpoint]
-    keyed = getattr(view, "auth", "keyed") == "keyed" and bool(app.config["API_KEYS"])
+    auth = getattr(view, "auth", "keyed")
+    keyed = auth != "public" and bool(app.config["API_KEYS" if auth == "keyed" else auth])
     told: JSON = {
         "operationId": f"{method} {path}",
         "summary": (getdoc(view) or "").partition("\n")[0],
         "tags": [rule.endpoint.partition(".")[0]],
         "security": [{header: []} for header in HEADERS] if keyed else [],
-        "parameters": list(operation.parameters),
+        "parameters": [*operation.parameters, *(parameters(operation.query) if operation.query else ())],
         "responses": _responses(operation, keyed=keyed),
     }
     if operation.request:
@@ -159,7 +168,8 @@ def _operation(app: Flask, rule: Rule, path: str, method: str) -> JSON:
 
 def _responses(operation: Operation, *, keyed: bool) -> JSON:
     reasons: dict[int, list[str]] = defaultdict(list)
-    for error in (*operation.failures, *((errors.InvalidKey,) if keyed else ()), errors.InternalError):
+    always = (errors.RequestTimeout, errors.InternalError)
+    for error in (*operation.failures, *((errors.InvalidKey,) if keyed else ()), *always):
         reasons[error.status].append(error.default_message)
     for status in (errors.InvalidRequest.status, *STATUSES.values()):
         reasons[status].append("The request is not HTTP as this server reads it.")

@@ -5,6 +5,7 @@ from flask import current_app, request
 
 from app.api.caller import CallerWatch
 from app.api.desk import desk
+from app.api.trace import traceparent
 from app.domain.errors import GlottisError
 from app.schemas.chat import sketch
 
@@ -26,7 +27,10 @@ def account(error: BaseException) -> bool:
         conversation_id_fields=current_app.config["CONVERSATION_ID_FIELDS"],
     )
     known = msgspec.structs.replace(
-        asked, request_id=environ["glottis.request_id"], caller=environ.get("glottis.caller", "")
+        asked,
+        request_id=environ["glottis.request_id"],
+        caller=environ.get("glottis.caller", ""),
+        traceparent=traceparent(),
     )
     environ[TAKEN] = True
     desk().refuse(known, CallerWatch(environ), error)

@@ -1,5 +1,8 @@
 """gunicorn's gevent worker, which answers what never becomes a request in OpenAI's JSON, and drains before it ends.
 
+No client holds it: connection.py bounds how long each may take, a connection that waits for its request makes room when
+there are too many, and one whose request was refused before its body was read is closed after the answer.
+
 On SIGTERM the readiness turns 503 at once, within a second no connection is accepted any more, and connections that
 nobody uses are closed. Streams in flight go on; those that are still open LAST_WORD_S before the graceful timeout end
 with an error event. `gunicorn.conf.py` sets that timeout from the time that the host leaves.
@@ -8,19 +11,24 @@ with an error event. `gunicorn.conf.py` sets that timeout from the time that the
 import contextlib
 import logging
 import socket
+import sys
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-import gevent.socket
+import gevent
 import msgspec
 from gevent.server import StreamServer
 from gunicorn.http import errors as http
 from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
+from app.api.body import RequestBody, has_body
+from app.api.connection import Bounds, ClientSocket, let_others
 from app.api.sse import error_object
-from app.domain.errors import GlottisError, InternalError, InvalidRequest, unforeseen
+from app.domain.errors import GlottisError, InternalError, InvalidRequest, RequestTimeout, unforeseen
+from app.domain.ports import Resident
 from app.engine.turn import Desk
 from app.telemetry.logs import log
 
@@ -47,22 +55,8 @@ workers gunicorn takes one at a time, so that all get some."""
 IDLE_S = 1.0
 """A connection without a request for so long is closed when the worker drains."""
 
-
-class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no types
-    """A client's socket that sends a chunk with one system call.
-
-    gevent's own asks for the size of the send buffer and cuts the data into pieces before each send, which is about
-    7 us of the 110 that a chunk costs in all (the benchmark's turn, both variants in turn, on a slow machine).
-    """
-
-    def sendall(self, data: bytes, flags: int = 0) -> None:
-        """Send all of the data; whatever does not fit into the send buffer at once goes gevent's way."""
-        try:
-            sent = self._sock.send(data, flags)
-        except BlockingIOError:
-            sent = 0
-        if sent < len(data):
-            super().sendall(memoryview(data)[sent:], flags)
+SPARE = 16
+"""Of all connections that a worker may have, one in so many is left for those that come next."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
@@ -73,18 +67,42 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         self._idle_since: dict[Any, float] = {}
         self._connections = 0
 
+    def load_wsgi(self) -> None:
+        """Load the application, and what it says of clients."""
+        super().load_wsgi()
+        config = self.wsgi.config
+        self._bounds = Bounds(
+            self.cfg.keepalive, config["HEADER_TIMEOUT_S"], config["BODY_TIMEOUT_S"], config["MAX_CONTENT_LENGTH"]
+        )
+        # To read a number costs the square of its length: 4 MB of long ones, a fifth of a second.
+        sys.set_int_max_str_digits(sys.int_info.str_digits_check_threshold)
+
+    def timeout_ctx(self) -> contextlib.AbstractContextManager[Any]:
+        """Bound the wait for a request's head as gunicorn does, where the socket does not do it better."""
+        return super().timeout_ctx() if self.cfg.is_ssl else contextlib.nullcontext()
+
     def run(self) -> None:
-        """Serve until the end."""
+        """Serve until the end, with what lives beside the turns."""
         if (metrics := self.wsgi.extensions.get("glottis.metrics")) is not None:
             metrics.watch("glottis_connections", lambda: self._connections)
-            metrics.start()
+        residents: Sequence[Resident] = self.wsgi.extensions["glottis.residents"]
+        for resident in residents:
+            resident.start()
         StreamServer.max_accept = MOST_ACCEPTED
-        super().run()
+        self.wsgi.extensions["glottis.desk"].open()
+        try:
+            super().run()
+        finally:
+            for resident in residents:
+                resident.stop()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""
+        self._make_room()
         if not self.cfg.is_ssl:
             client = ClientSocket(client.family, client.type, fileno=client.detach())
+            client.bounds = self._bounds
+            client.await_request()
         self._idle_since[client] = time.monotonic()
         self._connections += 1
         try:
@@ -96,8 +114,27 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve a request."""
         self._idle_since.pop(sock, None)
-        super().handle_request(listener_name, req, sock, addr)
+        is_plain = isinstance(sock, ClientSocket)
+        if is_plain and not sock.has_waited and req.req_number > 1:
+            let_others()  # it has sent this one before it heard the answer to the last
+        body = RequestBody(req) if has_body(req) else None
+        if is_plain and body is not None:
+            sock.await_body()
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            if is_plain and body is not None and body.is_unread:
+                sock.linger()
+        if is_plain:
+            sock.await_request()
         self._idle_since[sock] = time.monotonic()
+
+    def _make_room(self) -> None:
+        """Close the connection that has waited longest for its request, where there are nearly too many."""
+        if self._connections >= self.worker_connections - self.worker_connections // SPARE and self._idle_since:
+            client = next(iter(self._idle_since))
+            del self._idle_since[client]
+            _end(client)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop when all is said: SIGTERM."""
@@ -123,9 +160,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         now = time.monotonic()
         for client, since in tuple(self._idle_since.items()):
             if now - since >= IDLE_S:
-                with contextlib.suppress(OSError):
-                    # Not gevent's own, which raises in the greenlet that waits: it is to read the end, and close.
-                    getattr(client, "_sock", client).shutdown(socket.SHUT_RD)
+                _end(client)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that could not be read, or an exception that left the application, and close."""
@@ -133,12 +168,24 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         status, error = _named(exc)
         log(logging.INFO if status < 500 else logging.ERROR, "request_unreadable", status=status, error=error.detail)
         body = msgspec.json.encode(error_object(error))
-        head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        )
-        head += f"Content-Length: {len(body)}\r\n\r\n"
+        headers = [
+            ("Connection", "close"),
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            *self.wsgi.config["SAFE_HEADERS"],
+        ]
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers)
         with contextlib.suppress(OSError):  # the client may have gone, which is why it could not be read
-            write_nonblock(client, head.encode() + body)
+            write_nonblock(client, f"{head}\r\n".encode() + body)
+        if isinstance(client, ClientSocket) and not isinstance(exc, RequestTimeout):
+            client.linger()
+
+
+def _end(client: Any) -> None:
+    """Let the greenlet that waits for this client read the end, and close; gevent's own would raise in it."""
+    with contextlib.suppress(OSError):
+        getattr(client, "_sock", client).shutdown(socket.SHUT_RD)
 
 
 def malformed(exc: http.ParseException) -> InvalidRequest:
@@ -148,6 +195,8 @@ def malformed(exc: http.ParseException) -> InvalidRequest:
 
 
 def _named(exc: BaseException) -> tuple[int, GlottisError]:
+    if isinstance(exc, GlottisError):
+        return exc.status, exc
     if isinstance(exc, http.ParseException):
         status = next((status for kind, status in STATUSES.items() if isinstance(exc, kind)), 400)
         return status, malformed(exc)

@@ -11,6 +11,15 @@ USUAL_FIRST_TOKEN_S = 3.0
 """To the first word, of a model that does not think before it speaks."""
 
 
+class Secret(str):
+    """A key, or an address with a password in it: used like any text, but no `repr` of what holds it shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
 class Budget(Struct, frozen=True, kw_only=True):
     """How much silence a turn may have, and what is done about it. docs/voice.md says how the figures add up.
 
@@ -45,7 +54,7 @@ class Vendor(Struct, frozen=True):
     kind: Literal["openai", "anthropic"]
     base_url: str | None = None
     api_key_env: str | None = None
-    api_key: str | None = None
+    api_key: Secret | None = None
 
 
 class Target(Struct, frozen=True):
@@ -61,13 +70,16 @@ class Target(Struct, frozen=True):
 class Route(Struct, frozen=True):
     """A `[routes.NAME]` table: the targets, the first is primary, and defaults for a request's parameters.
 
-    `prompt_caching` lets Anthropic cache what repeats; `reasoning_content` shows the caller the model's thinking;
-    `limits` are a key's on this route, beside those that it has altogether.
+    `prompt_caching` lets Anthropic cache what repeats; `reasoning_content` shows the caller the model's thinking.
+    `cache_ttl_s` is how long the answer cache keeps an answer, seconds; 0 is no cache. It keeps those at temperature 0,
+    or with `cache_any_temperature` all. `limits` are a key's on this route, beside those that it has altogether.
     """
 
     targets: list[Target]
     params: Mapping[str, Any] = {}
     prompt_caching: bool = True
     reasoning_content: bool = False
+    cache_ttl_s: float = 0.0
+    cache_any_temperature: bool = False
     budget: Budget = Budget()
     limits: Limits = Limits()

@@ -8,6 +8,7 @@
     │   ├── PathNotFound               404     invalid_request_error   unknown_url
     │   ├── ModelNotFound              404     invalid_request_error   model_not_found
     │   ├── MethodNotAllowed           405     invalid_request_error   method_not_allowed
+    │   ├── RequestTimeout             408     invalid_request_error   request_timeout
     │   ├── RequestTooLarge            413     invalid_request_error   request_too_large
     │   ├── UnsupportedMediaType       415     invalid_request_error   unsupported_media_type
     │   └── RateLimitExceeded          429     requests                rate_limit_exceeded
@@ -29,6 +30,7 @@
     │   └── FunctionFailed             502     server_error            function_failed
     ├── ServerStopping                 503     server_error            server_stopping
     ├── StoreDown                      503     server_error            store_unavailable
+    ├── RecordsUnavailable             503     server_error            records_unavailable
     └── InternalError                  500     server_error            internal_error
 
     CallerGone                         not a failure: the caller hung up or barged in, and the turn ends there
@@ -124,6 +126,14 @@ class StoreDown(GlottisError):
     default_message = "The server cannot check its limits just now. Please try again."
 
 
+class RecordsUnavailable(GlottisError):
+    """The record of turns cannot be read now, because its database does not answer; `detail` says why."""
+
+    status = 503
+    default_code = "records_unavailable"
+    default_message = "The record of turns cannot be read just now. Please try again."
+
+
 class RequestError(GlottisError):
     """The request cannot be served as it is, whoever answers it."""
 
@@ -175,6 +185,14 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     default_code = "method_not_allowed"
+
+
+class RequestTimeout(RequestError):
+    """The request came too slowly."""
+
+    status = 408
+    default_code = "request_timeout"
+    default_message = "The request did not arrive in time."
 
 
 class RequestTooLarge(RequestError):

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from app.domain.events import Events, ToolCall, Usage
 from app.domain.limits import Count, Meter
-from app.domain.request import TurnRequest
-from app.domain.turn import TurnRecord
+from app.domain.request import JSON, TurnRequest
+from app.domain.turn import End, TurnRecord
 
 
 class Model(Struct, frozen=True):
@@ -36,8 +36,61 @@ class Provider(Protocol):
         """How long this model may well think before its first word, seconds; None if it does not think."""
         ...
 
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """Whether this model is told the temperature that the request sets."""
+        ...
+
     def models(self) -> list[Model]:
         """The models it offers, asked anew; raises ProviderError. May block for as long as its time-outs allow."""
+        ...
+
+
+class Cache(Protocol):
+    """Keeps answers for a while, as bytes. What cannot be read or written is not there: it never raises."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return what was put under this key, if it is still there."""
+        ...
+
+    def put(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Keep a value for so many seconds, or for less."""
+        ...
+
+
+class Fleet(Protocol):
+    """The workers that share a store, by name. Where the store cannot be reached, each is alone; nothing raises."""
+
+    @property
+    def name(self) -> str:
+        """The own one, in this process."""
+        ...
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether this worker hears, just now, what it is told."""
+        ...
+
+    def listen(self, take: Callable[[bytes], None], begun: Callable[[], None]) -> None:
+        """From now on give what this worker is told to `take`, which must not block; again is fine.
+
+        `begun` is called whenever it begins to hear, after which it may have missed something.
+        """
+        ...
+
+    def claim(self, key: str, ttl_s: float, instead_of: str = "") -> str:
+        """Return who has this key: whoever was the first, this worker if nobody is or only `instead_of`."""
+        ...
+
+    def release(self, key: str) -> None:
+        """Let others claim what this worker has; returns at once."""
+        ...
+
+    def tell(self, worker: str, message: bytes) -> bool:
+        """Tell one worker something; whether it is there to hear it."""
+        ...
+
+    def tell_all(self, message: bytes) -> None:
+        """Tell all workers something, this one too; returns at once, and keeps the order."""
         ...
 
 
@@ -110,4 +163,54 @@ class Limiter(Protocol):
 
     def charge(self, meters: Sequence[Meter], tokens: int) -> None:
         """Count what a turn has used, whether or not there was room for it."""
+        ...
+
+
+class Log(Protocol):
+    """Where a room tells of itself that must not know telemetry."""
+
+    def __call__(self, level: int, event: str, **fields: object) -> None:
+        """Write one line; the level is logging's, and the fields hold neither content nor keys."""
+        ...
+
+
+class Resident(Protocol):
+    """What lives in a worker beside the turns, from after the fork until the worker ends."""
+
+    def start(self) -> None:
+        """Begin; must not block."""
+        ...
+
+    def stop(self) -> None:
+        """End within a second, and keep what is to be kept."""
+        ...
+
+
+class TurnQuery(Struct, frozen=True, kw_only=True):
+    """Which turns of the record are asked for, the newest first; None asks for all."""
+
+    conversation: str | None = None
+    request_id: str | None = None
+    since: float | None = None
+    """Unix seconds: that began then or later."""
+    until: float | None = None
+    """Unix seconds: that began earlier."""
+    end: End | None = None
+    limit: int = 20
+    after: str | None = None
+    """The id of a turn: those that began before it."""
+
+
+class TurnPage(Struct, frozen=True):
+    """A part of what a query found, and whether there is more."""
+
+    turns: list[JSON]
+    has_more: bool
+
+
+class TurnArchive(Protocol):
+    """Where turns are on record."""
+
+    def find(self, query: TurnQuery) -> TurnPage:
+        """Return the turns that a query asks for; raises RecordsUnavailable."""
         ...

@@ -1,7 +1,7 @@
 """A turn's request: OpenAI's Chat Completions vocabulary, validated, with the platform's own fields set apart."""
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from msgspec import Struct
 
@@ -9,6 +9,9 @@ from app.domain.config import Budget
 
 JSON = dict[str, Any]
 Content = str | list[JSON] | None
+
+Caching = Literal["full", "write", "none"]
+"""What a caller lets the answer cache do: read and write, write alone (`no-cache`), or neither (`no-store`)."""
 
 
 class FunctionCall(TypedDict):
@@ -58,8 +61,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
 
     `params` has every other Chat Completions parameter that was set (temperature, max_tokens, stop, seed,
     response_format, ...) under OpenAI's name. `extra` is `elevenlabs_extra_body`: kept with the turn, never forwarded.
-    `caller` is the name of the caller's key, "" for anonymous use. Of the last three fields, see
-    domain.config.Route.
+    `caller` is the name of the caller's key, "" for anonymous use. `traceparent` is as in TurnRecord. Of the last five
+    fields, see domain.config.Route.
     """
 
     model: str
@@ -72,7 +75,10 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     request_id: str = ""
     conversation_id: str | None = None
     caller: str = ""
+    traceparent: str | None = None
     extra: Mapping[str, Any] = {}
+    caching: Caching = "full"
+    cache_ttl_s: float = 0.0
     prompt_caching: bool = True
     reasoning_content: bool = False
     budget: Budget = Budget()

@@ -26,7 +26,9 @@ Outcome = Literal["answered", "failed", "cut", "lost", "left"]
 class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One upstream call: its target as `provider/model`, when it began and how long it took, and how it went.
 
-    `began_ms` counts from the turn's start. `usage` is what it cost as far as is known, else an estimate.
+    `began_ms` counts from the turn's start: less than 0 where the turn shares a call that was under way. `usage` is
+    what it cost as far as is known, else an estimate. `response_model` is the provider's own name for the model, where
+    that is another one than the target's.
     """
 
     target: str
@@ -36,6 +38,7 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     upstream_status: int | None = None
     usage: Usage | None = None
+    response_model: str | None = None
 
 
 class TurnRecord(Struct, frozen=True, kw_only=True):
@@ -81,3 +84,5 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
     """By the list prices of the models that answered; None where a price is not known."""
     cache: Literal["hit", "miss"] | None = None
     """Whether the answer cache had it; None where it was not asked."""
+    traceparent: str | None = None
+    """The header of that name: the caller's place in their own trace."""

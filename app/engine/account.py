@@ -51,11 +51,12 @@ def record_of(
     def since_ms(at: float | None) -> float | None:
         return None if at is None else max(0.0, _ms(at - began_at))
 
-    tally, attempt = answer.tally, answer.attempt
+    tally = answer.tally
     error = error or answer.failure
     end = _end(error, tally.finish.reason if tally.finish is not None and is_heard else None)
     told = _ours(error)
-    attempts = [each if accounts else msgspec.structs.replace(each, usage=None) for each in answer.past]
+    late_ms = _ms(began_at - answer.began_at) if shares else 0.0
+    attempts = [_told_of(each, accounts=accounts, late_ms=late_ms) for each in answer.past]
     status = _status(told, end, is_out=first_byte_at is not None and (request.stream or answer.failure is not None))
     is_model_s = answer.failure is None
     return TurnRecord(
@@ -65,7 +66,7 @@ def record_of(
         stream=request.stream,
         end=end,
         status=status,
-        target=None if attempt is None else str(attempt.target),
+        target=answer.target,
         attempts=attempts,
         error=None if told is None else f"{told.name}: {told.detail or told.message}",
         first_speakable_ms=since_ms(answer.first_speakable_at),
@@ -87,7 +88,17 @@ def record_of(
         overhead_ms=None if shares else _overhead_ms(answer, caller.came_at),
         cancel_ms=_ms(now - (caller.gone_at or now)) if end == "caller_gone" and is_last and attempts else None,
         cost_usd=_cost_usd(attempts, cost_of),
+        cache=answer.cache,
+        traceparent=request.traceparent,
     )
+
+
+def _told_of(attempt: Attempt, *, accounts: bool, late_ms: float) -> Attempt:
+    """Return an attempt as a turn tells of it that came so much later than the answer which it shares."""
+    if accounts and not late_ms:
+        return attempt
+    began_ms, usage = round(attempt.began_ms - late_ms, 1), attempt.usage if accounts else None
+    return msgspec.structs.replace(attempt, began_ms=began_ms, usage=usage)
 
 
 def _overhead_ms(answer: Answer, came_at: float) -> float | None:

@@ -10,7 +10,7 @@ from gevent.queue import Empty, Queue, SimpleQueue
 
 from app.domain.config import Target
 from app.domain.errors import EmptyAnswer, ProviderBroken
-from app.domain.events import Event, Events, Finish, Pause, Reasoning, Usage, is_speakable
+from app.domain.events import Event, Events, Finish, Pause, Reasoning, Start, Usage, is_speakable
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest, text_of
 from app.domain.turn import Attempt, Outcome
@@ -88,7 +88,13 @@ class LiveAttempt:
             error=type(error).__name__ if isinstance(error, Exception) else None,
             upstream_status=getattr(error, "upstream_status", None),
             usage=self.usage,
+            response_model=self._response_model(),
         )
+
+    def _response_model(self) -> str | None:
+        """Return what the provider calls the model, where that is another name than the target's."""
+        said = next((event.model for event in self._before_commit if type(event) is Start), "")
+        return said if said and said != self.target.model else None
 
     def _listen(self) -> None:
         """Call, and wait for the first event that the caller can hear, or for the end."""

@@ -2,7 +2,7 @@
 
 ElevenLabs retries without always cancelling: up to 8 copies of one turn at once were seen. Whoever has heard all that
 there is advances the answer for all, in their own greenlet; so an answer with one caller costs no greenlet and no
-queue. In the memory of one process: a retry that reaches another worker makes a call of its own.
+queue. A retry that reaches another worker is one of its callers too, where the workers have a store (exchange.py).
 """
 
 import hashlib
@@ -128,7 +128,8 @@ class Shared:
 class InFlight:
     """The answers that may be shared, by who asked and what."""
 
-    def __init__(self, begin: Callable[[TurnRequest], Answer]) -> None:
+    def __init__(self, begin: Callable[[TurnRequest, bytes], Answer]) -> None:
+        """Take what begins the answer to a request, with the key by which others know it."""
         self._begin = begin
         self._answers: dict[bytes, Shared] = {}
         self._over: deque[tuple[bytes, Shared]] = deque()
@@ -139,9 +140,14 @@ class InFlight:
         key = key_of(request)
         shared = self._answers.get(key)
         if shared is None or not shared.is_usable:
-            shared = self._answers[key] = Shared(self._begin(request), lambda over: self._over.append((key, over)))
+            shared = self._answers[key] = Shared(self._begin(request, key), lambda over: self._over.append((key, over)))
         shared.join(caller)
         return shared
+
+    def find(self, key: bytes) -> Shared | None:
+        """Return the answer with this key, if one more may join it."""
+        shared = self._answers.get(key)
+        return shared if shared is not None and shared.is_usable else None
 
     def _forget(self) -> None:
         """Forget the answers that are over and of no more use, and the oldest of too many."""
@@ -152,5 +158,6 @@ class InFlight:
 
 
 def key_of(request: TurnRequest) -> bytes:
-    """Return what tells requests apart: everything about them but their id."""
-    return hashlib.blake2b(msgspec.json.encode(msgspec.structs.replace(request, request_id=""))).digest()
+    """Return what tells requests apart: everything about them but their id and their place in a trace."""
+    plain = msgspec.structs.replace(request, request_id="", traceparent=None)
+    return hashlib.blake2b(msgspec.json.encode(plain)).digest()

@@ -48,7 +48,7 @@ class _Exchange:
     """The calls of one message, and the results that follow it."""
 
     def __init__(self, calls: Iterable[str] = ()) -> None:
-        self._calls = list(dict.fromkeys(calls))
+        self._calls = dict.fromkeys(calls)
         self._results: dict[str, Message] = {}
         self._strays: list[Message] = []
 

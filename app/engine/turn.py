@@ -20,11 +20,12 @@ import msgspec
 
 from app.domain.errors import GlottisError, ProviderTimeout, ServerStopping
 from app.domain.events import Event, Finish
-from app.domain.ports import Caller, CostOf, Listener, Observer, Provider
+from app.domain.ports import Cache, Caller, CostOf, Fleet, Listener, Observer, Provider
 from app.domain.request import TurnRequest
 from app.engine.account import record_of
 from app.engine.answer import Answer, Means
 from app.engine.breaker import Breaker
+from app.engine.exchange import Exchange
 from app.engine.inflight import InFlight, Shared
 from app.engine.routing import Router
 
@@ -44,6 +45,8 @@ class Desk:
         observers: Sequence[Observer],
         cost_of: CostOf = lambda *_: None,
         listeners: Sequence[Listener] = (),
+        cache: Cache | None = None,
+        fleet: Fleet | None = None,
     ) -> None:
         self.observers = observers
         self.listeners = listeners
@@ -52,8 +55,10 @@ class Desk:
         self._has_stopped = False
         self.is_draining = False
         """Whether the server is going to stop: the open turns go on for a while."""
-        self._means = Means(router, providers, Breaker(), itertools.count())
         self._in_flight = InFlight(self.begin)
+        breaker = Breaker(fleet=fleet)
+        self._exchange = None if fleet is None else Exchange(fleet, self._in_flight.find, breaker)
+        self._means = Means(router, providers, breaker, itertools.count(), cache, self._exchange)
         self._open: set[Turn] = set()
         self._sweeper: Any = None
 
@@ -65,6 +70,7 @@ class Desk:
         turn = Turn(request, caller or Anybody(), self, observer)
         self._open.add(turn)
         if self._sweeper is None or self._sweeper.dead:
+            self.open()
             self._sweeper = gevent.spawn(self._sweep)
         try:
             if self._has_stopped:
@@ -75,9 +81,14 @@ class Desk:
             raise
         return turn
 
-    def begin(self, request: TurnRequest) -> Answer:
-        """Return a new answer; nothing of it is done yet."""
-        return Answer(request, self._means)
+    def open(self) -> None:
+        """Begin to hear of the other workers, in the process that takes the turns; again is fine."""
+        if self._exchange is not None:
+            self._exchange.open()
+
+    def begin(self, request: TurnRequest, key: bytes | None = None) -> Answer:
+        """Return a new answer, nothing of it is done yet; with the key by which it may be shared."""
+        return Answer(request, self._means, key)
 
     def share(self, request: TurnRequest, caller: Caller) -> Shared:
         """Return the answer that this request shares with others that are the same."""
@@ -156,8 +167,10 @@ class Turn:
         """Wait for the first event."""
         self._first = next(self._events)
         self._committed_at = time.monotonic()
-        # As the route completes it; the id is this caller's own.
-        self.request = msgspec.structs.replace(self.answer.request, request_id=self.request.request_id)
+        # As the route completes it; the id and the trace are this caller's own.
+        self.request = msgspec.structs.replace(
+            self.answer.request, request_id=self.request.request_id, traceparent=self.request.traceparent
+        )
 
     @property
     def due_at(self) -> float:

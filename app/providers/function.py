@@ -76,6 +76,10 @@ class FunctionProvider:
     def first_token_s(self, request: TurnRequest, model: str) -> None:
         """Nobody knows; see domain.ports.Provider."""
 
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """Nobody knows what it makes of one; see domain.ports.Provider."""
+        return False
+
     def models(self) -> list[Model]:
         """Functions are offered under the names of their routes alone."""
         return []

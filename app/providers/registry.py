@@ -7,9 +7,9 @@ from app.domain.errors import ProviderNotConfigured
 from app.domain.events import Events
 from app.domain.ports import Model, Provider
 from app.domain.request import TurnRequest
-from app.providers.anthropic.adapter import AnthropicProvider
+from app.providers.anthropic.adapter import ANTHROPIC_URL, AnthropicProvider
 from app.providers.function import FunctionProvider, load
-from app.providers.openai.adapter import OpenAIProvider
+from app.providers.openai.adapter import OPENAI_URL, OpenAIProvider
 
 
 def _openai(name: str, vendor: Vendor) -> Provider:
@@ -32,6 +32,9 @@ def _anthropic(name: str, vendor: Vendor) -> Provider:
 KINDS: Mapping[str, Callable[[str, Vendor], Provider]] = {"openai": _openai, "anthropic": _anthropic}
 """A wire format, and what makes a provider that speaks it."""
 
+DEFAULT_URLS: Mapping[str, str] = {"openai": OPENAI_URL, "anthropic": ANTHROPIC_URL}
+"""Where that is, unless a vendor says otherwise."""
+
 
 class UnconfiguredProvider:
     """Stands where a provider would, and says what is missing."""
@@ -47,6 +50,10 @@ class UnconfiguredProvider:
 
     def first_token_s(self, request: TurnRequest, model: str) -> None:
         """It will not speak."""
+
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """It heeds nothing."""
+        return False
 
     def models(self) -> list[Model]:
         """Raise ProviderNotConfigured."""

@@ -5,7 +5,8 @@ from typing import get_args
 from marshmallow import EXCLUDE, Schema, fields
 
 from app.domain.events import FinishReason
-from app.schemas.fields import Flag, Object, OneOf, Whole
+from app.domain.turn import End, Outcome
+from app.schemas.fields import Flag, Number, Object, OneOf, Whole
 
 FINISH_REASONS = get_args(FinishReason)
 
@@ -165,6 +166,75 @@ class ModelListSchema(AnswerSchema):
 
     object = OneOf("list", required=True)
     data = fields.List(fields.Nested(ModelSchema), required=True)
+
+
+class TokensSchema(AnswerSchema):
+    """What a turn or an attempt cost, as far as is known; `estimated` where the provider did not count."""
+
+    prompt_tokens = Whole(0, required=True)
+    completion_tokens = Whole(0, required=True)
+    cached_tokens = Whole(0, required=True)
+    cache_write_tokens = Whole(0, required=True)
+    reasoning_tokens = Whole(0, required=True)
+    estimated = Flag(required=True)
+
+
+class AttemptSchema(AnswerSchema):
+    """One upstream call of a turn."""
+
+    target = fields.String(required=True)
+    began_ms = Number(required=True)
+    duration_ms = Number(0, required=True)
+    outcome = OneOf(*get_args(Outcome), required=True)
+    error = fields.String()
+    upstream_status = Whole()
+    usage = fields.Nested(TokensSchema)
+
+
+class RecordedTurnSchema(AnswerSchema):
+    """A turn on record: the fields of its line in the log, and an id."""
+
+    id = fields.String(required=True)
+    object = OneOf("turn", required=True)
+    began_at = Number(0, required=True)
+    request_id = fields.String(required=True)
+    conversation_id = fields.String(required=True, allow_none=True)
+    key = fields.String(required=True, allow_none=True)
+    model = fields.String(required=True)
+    route = fields.String(required=True, allow_none=True)
+    stream = Flag(required=True)
+    end = OneOf(*get_args(End), required=True)
+    status = Whole(100, 599, required=True)
+    target = fields.String(required=True, allow_none=True)
+    attempts = fields.List(fields.Nested(AttemptSchema), required=True)
+    error = fields.String(required=True, allow_none=True)
+    finish_reason = OneOf(*FINISH_REASONS, required=True, allow_none=True)
+    text_chars = Whole(0, required=True)
+    tool_calls = Whole(0, required=True)
+    resumes = Whole(0, required=True)
+    fillers = Whole(0, required=True)
+    apologised = Flag(required=True)
+    shares = fields.String(required=True, allow_none=True)
+    cache = OneOf("hit", "miss", required=True, allow_none=True)
+    first_byte_ms = Number(required=True, allow_none=True)
+    first_speakable_ms = Number(required=True, allow_none=True)
+    first_sentence_ms = Number(required=True, allow_none=True)
+    largest_gap_ms = Number(required=True, allow_none=True)
+    overhead_ms = Number(required=True, allow_none=True)
+    cancel_ms = Number(required=True, allow_none=True)
+    total_ms = Number(0, required=True)
+    usage = fields.Nested(TokensSchema, required=True, allow_none=True)
+    cost_usd = Number(0, required=True, allow_none=True)
+
+
+class TurnListSchema(AnswerSchema):
+    """A page of recorded turns, the newest first; the next page is that `after` its `last_id`."""
+
+    object = OneOf("list", required=True)
+    data = fields.List(fields.Nested(RecordedTurnSchema), required=True)
+    first_id = fields.String(required=True, allow_none=True)
+    last_id = fields.String(required=True, allow_none=True)
+    has_more = Flag(required=True)
 
 
 class HealthSchema(AnswerSchema):

@@ -7,7 +7,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.domain import telling
 from app.domain.errors import InvalidRequest
-from app.domain.request import TurnRequest
+from app.domain.request import Caching, TurnRequest
 from app.schemas.fields import Flag, Object, Only
 from app.schemas.messages import Messages, ToolChoice, Tools
 from app.schemas.params import ParamsSchema, set_params
@@ -54,6 +54,10 @@ class ChatSchema(ParamsSchema):
 
 CHAT = ChatSchema()
 
+LONGEST_ID = 256
+LONGEST_PATH = 200
+"""What stands in every line of the log is not as long as a caller likes."""
+
 REQUIRED = [name for name, field in CHAT.load_fields.items() if field.required]
 """Looked for by hand: told that all may be absent, marshmallow passes over what is, which takes half of its time."""
 
@@ -64,7 +68,9 @@ def load_request(
     request_id: str,
     caller: str = "",
     conversation_id: str | None = None,
+    traceparent: str | None = None,
     conversation_id_fields: Sequence[str] = (),
+    caching: Caching = "full",
     max_tokens_limit: int | None = None,
 ) -> TurnRequest:
     """Return the turn that a decoded body asks for; raises InvalidRequest, whose `param` is the path of the field.
@@ -91,8 +97,10 @@ def load_request(
         include_usage=bool((loaded.get("stream_options") or {}).get("include_usage")),
         request_id=request_id,
         caller=caller,
-        conversation_id=conversation_id or _named_in(extra, conversation_id_fields),
+        conversation_id=(conversation_id or "")[:LONGEST_ID] or _named_in(extra, conversation_id_fields),
+        traceparent=traceparent,
         extra=extra,
+        caching=caching,
     )
 
 
@@ -127,10 +135,11 @@ def _params(loaded: dict[str, Any], max_tokens_limit: int | None) -> dict[str, A
 
 def _named_in(extra: Mapping[str, Any], names: Sequence[str]) -> str | None:
     found = (extra.get(name) for name in names)
-    return next((str(value) for value in found if value and type(value) in (str, int)), None)
+    return next((str(value)[:LONGEST_ID] for value in found if value and type(value) in (str, int)), None)
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:
     path, reason = next(reasons(error.messages))
+    path = path[:LONGEST_PATH]  # names in it may be the caller's own, of any length
     message = f"Invalid value for '{path}': {reason}" if path else reason
     return InvalidRequest(message, param=path or None, detail=telling.of(None, path, reason))

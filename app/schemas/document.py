@@ -14,6 +14,7 @@ from marshmallow import Schema, fields
 from app.domain.request import JSON
 from app.schemas import answers
 from app.schemas.chat import ChatSchema
+from app.schemas.turns import TurnsQuerySchema
 
 VERSION = "3.1.1"
 """Of OpenAPI."""
@@ -24,10 +25,14 @@ SCHEMAS: dict[str, type[Schema]] = {
     "Chunk": answers.ChunkSchema,
     "Error": answers.ErrorSchema,
     "ModelList": answers.ModelListSchema,
+    "TurnList": answers.TurnListSchema,
     "Health": answers.HealthSchema,
     "Readiness": answers.ReadinessSchema,
 }
 """The schemas that the document's paths name; those within them get a name from their class."""
+
+QUERIES: dict[str, type[Schema]] = {"TurnsQuery": TurnsQuerySchema}
+"""The schemas of the paths' queries."""
 
 
 class Converter(OpenAPIConverter):
@@ -58,6 +63,14 @@ def schemas(max_tokens_limit: int | None) -> dict[str, JSON]:
         found[name]["description"] = getdoc(described[0])
     if max_tokens_limit is not None:
         _limit_tokens(found["ChatRequest"], max_tokens_limit)
+    return found
+
+
+def parameters(name: str) -> list[JSON]:
+    """Return the parameters that a schema in `QUERIES` takes from a URL."""
+    plugin = Plugin()
+    APISpec("", "", VERSION, [plugin])
+    found: list[JSON] = cast("Converter", plugin.converter).schema2parameters(QUERIES[name], location="query")
     return found
 
 

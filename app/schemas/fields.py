@@ -105,11 +105,14 @@ class Object(fields.Field[dict[str, Any]]):
 
 
 class Map(fields.Dict):
-    """A JSON object whose values are all of one kind; what is wrong with one stands under its own name."""
+    """A JSON object of at most `most` values of one kind; what is wrong with one stands under its own name."""
 
-    default_error_messages = {"invalid": "Expected an object."}  # noqa: RUF012
+    most = 1024
+    default_error_messages = {"invalid": "Expected an object.", "many": f"Expected at most {most}."}  # noqa: RUF012
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, dict) and len(value) > self.most:
+            raise self.make_error("many")
         try:
             return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
         except ValidationError as error:
@@ -119,6 +122,21 @@ class Map(fields.Dict):
             raise ValidationError(
                 {name: found.get("key") or found["value"] for name, found in error.messages.items()}
             ) from None
+
+
+class Few(fields.List[Any]):
+    """A list of at least one and at most `most` values; how many there are is looked at before they are."""
+
+    most = 16
+    default_error_messages = {"many": f"Expected at least 1 and at most {most}."}  # noqa: RUF012
+
+    def __init__(self, inner: fields.Field[Any], **kwargs: Any) -> None:
+        super().__init__(inner, validate=validate.Length(1, self.most), **kwargs)  # which the document tells
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, list) and not 1 <= len(value) <= self.most:
+            raise self.make_error("many")
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Stop(fields.Field[str | list[str]]):

@@ -6,10 +6,10 @@ Source: OpenAI's API reference, chat completions, as the openai SDK 3.54 types i
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields
 
 from app.domain.request import JSON
-from app.schemas.fields import Flag, Map, Number, Object, OneOf, Stop, Tokens, Whole
+from app.schemas.fields import Few, Flag, Map, Number, Object, OneOf, Stop, Tokens, Whole
 
 
 class Metadata(Object):
@@ -82,11 +82,7 @@ class ParamsSchema(Schema):
     service_tier = fields.String(allow_none=True)
     store = Flag(allow_none=True)
     metadata = Metadata(allow_none=True)
-    modalities = fields.List(
-        OneOf("text", error_messages={"invalid": "Only text is supported."}),
-        validate=validate.Length(min=1),
-        allow_none=True,
-    )
+    modalities = Few(OneOf("text", error_messages={"invalid": "Only text is supported."}), allow_none=True)
     moderation = Object(allow_none=True)
     prediction = Object(("content",), allow_none=True)
     prompt_cache_key = fields.String(allow_none=True)

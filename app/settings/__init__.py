@@ -9,12 +9,16 @@ from dotenv import load_dotenv
 from environs import Env, EnvValidationError
 from msgspec import Struct
 
-from app.domain.config import Budget, Route, Vendor
+from app.domain.config import Budget, Route, Secret, Vendor
 from app.domain.limits import Limits
-from app.settings import environment, file, limits, logs, metrics, store
+from app.settings import cache, clients, environment, file, limits, logs, metrics, records, store, traces
+from app.settings.cache import CacheSettings
+from app.settings.clients import Clients
 from app.settings.logs import LogSettings
 from app.settings.metrics import MetricsSettings
+from app.settings.records import RecordsSettings
 from app.settings.store import StoreSettings
+from app.settings.traces import TraceSettings
 
 
 class SettingsError(Exception):
@@ -28,11 +32,11 @@ class SettingsError(Exception):
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set; docs/settings.md explains each."""
 
-    api_keys: Mapping[str, str]
+    api_keys: Mapping[str, Secret]
     allow_anonymous: bool
-    openai_api_key: str | None
+    openai_api_key: Secret | None
     openai_base_url: str | None
-    anthropic_api_key: str | None
+    anthropic_api_key: Secret | None
     anthropic_base_url: str | None
     max_body_bytes: int
     max_tokens_limit: int | None
@@ -40,23 +44,25 @@ class Settings(Struct, frozen=True, kw_only=True):
     local_port: int
     log: LogSettings
     metrics: MetricsSettings
+    traces: TraceSettings
     default_provider: str | None
+    clients: Clients
     budget: Budget
     vendors: Mapping[str, Vendor]
     routes: Mapping[str, Route]
     store: StoreSettings
+    cache: CacheSettings
     limits: Limits
     trusted_hops: int
+    records: RecordsSettings
 
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment, `.env` under it, and glottis.toml; raises SettingsError with all that is wrong."""
-        env = Env(eager=False)
-        dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
-        if Path(dotenv).is_file():
-            load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
-        values = environment.read(env) | store.read(env) | limits.read(env)
-        values |= {"log": logs.read(env), "metrics": metrics.read(env)}
+        env = _environment()
+        values = environment.read(env) | store.read(env) | cache.read(env) | limits.read(env)
+        values |= {"clients": clients.read(env), "log": logs.read(env), "metrics": metrics.read(env)}
+        values |= {"traces": traces.read(env), "records": records.read(env)}
         config_path = env.str("GLOTTIS_CONFIG", "")
         wrong_in_file: list[str] = []
         config = file.read(Path(config_path or "glottis.toml"), env, required=bool(config_path), wrong=wrong_in_file)
@@ -66,9 +72,28 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "not set. Set it to the keys that callers may use (API_KEYS=agent:a-long-random-word), "
                 "or set ALLOW_ANONYMOUS=true to let anybody in who can reach the server."
             )
+        if not wrong and set(values["records"].keys) & set(values["api_keys"].values()):
+            wrong["RECORDS_KEY"] = "is one of API_KEYS: callers could read about each other's turns. Set another."
         if wrong or wrong_in_file:
             raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()] + wrong_in_file)
         return cls(**values, **config)
+
+
+def load_records() -> RecordsSettings:
+    """Read what is set of the record of turns alone; raises SettingsError."""
+    env = _environment()
+    found = records.read(env)
+    if wrong := _wrong_in(env):
+        raise SettingsError([f"{name}: {reason}" for name, reason in wrong.items()])
+    return found
+
+
+def _environment() -> Env:
+    """Return the environment, with `.env` under it."""
+    dotenv = os.environ.get("GLOTTIS_DOTENV", ".env")
+    if Path(dotenv).is_file():
+        load_dotenv(dotenv)  # into the environment itself, where a user's own function finds its keys too
+    return Env(eager=False)
 
 
 def _wrong_in(env: Env) -> dict[str, str]:

@@ -19,6 +19,9 @@ from app.settings.schema import ConfigSchema, Known
 BUILT_IN = ("openai", "anthropic", "local", "function")
 """Providers that need no table in glottis.toml."""
 
+OWN = ("prompt_caching", "reasoning_content", "cache_ttl_s", "cache_any_temperature")
+"""What a route says of itself, beside its parameters and its budget."""
+
 
 def read(path: Path, env: Env, *, required: bool, wrong: list[str]) -> dict[str, Any]:
     """Return what glottis.toml sets, with the keys that it names, adding to `wrong` what is wrong with it."""
@@ -50,7 +53,7 @@ def read(path: Path, env: Env, *, required: bool, wrong: list[str]) -> dict[str,
 
 
 def _route(table: dict[str, Any], budget: Mapping[str, Any]) -> Route:
-    own: dict[str, Any] = {name: table[name] for name in ("prompt_caching", "reasoning_content") if name in table}
+    own: dict[str, Any] = {name: table[name] for name in OWN if name in table}
     own |= {"budget": Budget(**{**budget, **table.get("budget", {})}), "limits": Limits(**table.get("limits", {}))}
     return Route(table["targets"], set_params(table), **own)
 

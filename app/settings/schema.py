@@ -75,7 +75,18 @@ class _DefaultsSchema(_Strict):
 class _ProviderSchema(_Strict):
     kind = OneOf("openai", "anthropic", required=True)
     base_url = fields.Url(required=True, schemes={"http", "https"}, require_tld=False)
-    api_key_env = fields.String(validate=validate.Length(min=1))
+    # In capitals, as variables are and keys are not: the name is shown to whoever asks what is missing.
+    api_key_env = fields.String(
+        validate=validate.Regexp(
+            r"[A-Z][A-Z0-9_]*\Z", error="expected the name of a variable in capitals, such as GROQ_API_KEY, not the key"
+        )
+    )
+
+    @pre_load
+    def _no_key(self, data: Any, **_: Any) -> Any:
+        if isinstance(data, dict) and "api_key" in data:
+            raise ValidationError("no key stands in a file: put it into a variable, named by api_key_env", "api_key")
+        return data
 
 
 class _Target(fields.String):
@@ -101,6 +112,8 @@ class _Target(fields.String):
 class _RouteSchema(ParamsSchema, _Strict):
     prompt_caching = Flag()
     reasoning_content = Flag()
+    cache_ttl_s = Number(0, 2_592_000)
+    cache_any_temperature = Flag()
     budget = fields.Nested(_BudgetSchema)
     limits = fields.Nested(_LimitsSchema)
     targets = fields.List(_Target(), required=True, validate=validate.Length(min=1, error="expected at least one"))

@@ -8,6 +8,8 @@ from environs import Env
 from marshmallow import ValidationError, validate
 from msgspec import Struct
 
+from app.domain.config import Secret
+
 SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
 """By their names at redis-py, which knows Redis' alone; the longer ones are TLS."""
 
@@ -18,7 +20,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     `timeout_s` is the longest wait for it, `fail_closed` whether turns are refused while it is down.
     """
 
-    url: str | None = None
+    url: Secret | None = None
     verify: bool = True
     timeout_s: float = 0.2
     fail_closed: bool = False
@@ -33,7 +35,7 @@ def read(env: Env) -> dict[str, Any]:
     valkey = env.str("VALKEY_URL", "", validate=_store_or_empty) or ""
     redis = env.str("REDIS_URL", "", validate=_store_or_empty) or ""
     settings = StoreSettings(
-        url=_as_redis(valkey or redis) or None,
+        url=Secret(_as_redis(valkey or redis)) or None,
         verify=bool(valkey) or "DYNO" not in os.environ,
         timeout_s=env.float("STORE_TIMEOUT_S", 0.2, validate=validate.Range(0.01, 10)) or 0.2,
         fail_closed=env.bool("STORE_FAIL_CLOSED", False),

@@ -149,15 +149,21 @@ class SharedLimits:
 
 
 def _results(client: Redis, calls: Sequence[Call]) -> list[Any]:
-    """Return what each call comes to; a store that was restarted is told the scripts again."""
+    """Return what each call comes to; a store that does not know a script is told it.
+
+    Only what failed is done again: another worker may be telling it the scripts, and it knows some of them by now.
+    """
     pipeline = client.pipeline(transaction=False)
     for script, keys, arguments in calls:
         pipeline.evalsha(script.sha, len(keys), *keys, *arguments)
     results = pipeline.execute(raise_on_error=False)
-    if any(isinstance(result, NoScriptError) for result in results):
-        for script in {call[0] for call in calls}:
+    unknown = [place for place, result in enumerate(results) if isinstance(result, NoScriptError)]
+    if unknown:
+        again = [calls[place] for place in unknown]
+        for script in {call[0] for call in again}:
             client.script_load(script.text)
-        return _results(client, calls)
+        for place, result in zip(unknown, _results(client, again), strict=True):
+            results[place] = result
     for result in results:
         if isinstance(result, ResponseError):
             raise result

@@ -13,12 +13,15 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import gevent
 import redis
 from gevent.lock import BoundedSemaphore
 from redis.backoff import NoBackoff
+from redis.client import PubSub
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
@@ -48,7 +51,9 @@ class Valkey:
         """
         self.is_up = True
         self.failures = 0
-        self._client = _client(url, verify=verify, timeout_s=timeout_s)
+        self.database = int(urlsplit(url).path.strip("/") or 0)
+        self._new_client = partial(_client, url, verify=verify, timeout_s=timeout_s)
+        self._client = self._new_client()
         self._slots = BoundedSemaphore(CONNECTIONS)
 
     def run(self, work: Callable[[redis.Redis], Result]) -> Result:
@@ -70,6 +75,11 @@ class Valkey:
         except StoreDown:
             return False
         return True
+
+    def subscription(self) -> PubSub:
+        """Return a subscription, with a connection of its own that is made at the first use."""
+        subscription: PubSub = self._new_client().pubsub()  # type: ignore[no-untyped-call]
+        return subscription
 
     def _went_down(self, error: redis.RedisError) -> None:
         if not self.is_up:

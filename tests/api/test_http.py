@@ -40,6 +40,23 @@ REQUESTS: dict[str, tuple[bytes, int, str | None]] = {
     "a space in a header's name": (get(b"foo bar: a\r\n"), 400, None),
     "a NUL in a header": (get(b"X-Request-Id: \x00\r\n"), 400, None),
     "a transfer coding nobody knows": (POST + JSON + b"Transfer-Encoding: gzip\r\n\r\n", 400, None),
+    "two lengths of one kind": (POST + JSON + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400, None),
+    "one length twice": (POST + JSON + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400, None),
+    "a list of lengths": (POST + JSON + b"Content-Length: 2, 2\r\n\r\n{}", 400, None),
+    "a signed length": (POST + JSON + b"Content-Length: +2\r\n\r\n{}", 400, None),
+    "chunked twice": (POST + JSON + CHUNKED + CHUNKED + b"\r\n0\r\n\r\n", 400, None),
+    "chunked, and more": (POST + JSON + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400, None),
+    "chunked in HTTP/1.0": (POST.replace(b"1.1", b"1.0") + JSON + CHUNKED + b"\r\n0\r\n\r\n", 400, None),
+    "a coding that hides": (POST + JSON + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400, None),
+    "a space before the colon": (POST + JSON + b"Content-Length : 2\r\n\r\n{}", 400, None),
+    "a folded header": (POST + JSON + b"X-A: b\r\n Content-Length: 2\r\n\r\n{}", 400, None),
+    "a bare LF": (POST + JSON + b"X-A: b\nContent-Length: 2\r\n\r\n{}", 400, None),
+    "a bare CR": (POST + JSON + b"X-A: b\rContent-Length: 2\r\n\r\n{}", 400, None),
+    "two hosts": (get(b"Host: y\r\n"), 400, None),
+    "a trailer that lets in": (
+        POST + JSON + CHUNKED + b"\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n", 400, None,
+    ),
+    "all of the head too long": (get(b"".join(b"X%d: %b\r\n" % (each, b"a" * 8000) for each in range(20))), 431, None),
     "two lengths": (POST + JSON + CHUNKED + b"Content-Length: 3\r\n\r\n0\r\n\r\n", 400, None),
     "a negative length": (POST + JSON + b"Content-Length: -3\r\n\r\n", 400, None),
     "a length that is no number": (POST + JSON + b"Content-Length: abc\r\n\r\n", 400, None),
@@ -63,10 +80,11 @@ REQUESTS: dict[str, tuple[bytes, int, str | None]] = {
     "Infinity": (post(b'{"model": "m", "messages": [], "temperature": Infinity}'), 400, None),
     "1e999": (post(b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "temperature": 1e999}'), 400, None),
     "a huge integer": (post(message('"x"').replace(b"}]", b'}], "seed": 1' + b"0" * 400)), 400, "seed"),
-    "nested lists": (post(b"[" * 100_000), 400, None),
-    "nested objects": (post(message('[{"type":' * 50_000)), 400, None),
+    "nested lists": (post(b"[" * 9_000), 400, None),
+    "nested objects": (post(message('[{"type":' * 5_000)), 400, None),
+    "more lists than anybody looks at": (post(b"[" * 100_000), 413, None),
     "nested in a tool": (
-        post(b'{"model":"m","messages":[],"tools":' + b'[{"a":' * 20_000 + b"1" + b"}]" * 20_000 + b"}"), 400, None,
+        post(b'{"model":"m","messages":[],"tools":' + b'[{"a":' * 4_000 + b"1" + b"}]" * 4_000 + b"}"), 400, None,
     ),
     "a list": (post(b"[]"), 400, None),
     "null": (post(b"null"), 400, None),
@@ -142,6 +160,36 @@ def test_options_says_what_is_allowed(gateway: Gateway) -> None:
     head, _ = _exchange(gateway, POST.replace(b"POST", b"OPTIONS", 1) + END)
     assert b"allow: " in head.lower()
     assert b"POST" in head
+
+
+def test_a_body_that_is_cut_is_no_request(gateway: Gateway) -> None:
+    """A body that ends before its length is refused, whole as its JSON may be."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as sock:
+        sock.sendall(POST + JSON + b"Content-Length: 9\r\n\r\n{}")
+        sock.shutdown(socket.SHUT_WR)
+        data = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert data.startswith(b"HTTP/1.1 400 ")
+    assert b"Connection: close" in data
+
+
+def test_nothing_that_was_sent_leads_a_life_of_its_own_in_the_headers(gateway: Gateway) -> None:
+    """An odd id and a model's name with a line break make no header of the answer."""
+    sent = message('"hello"').replace(b'"gpt-4.1"', b'"nobody/x\\r\\nX-Evil: 1"')
+    odd = JSON + b"X-Request-Id: a b;<script>\r\nX-Conversation-Id: a\tb\r\n"
+    head, _ = _exchange(gateway, post(sent, odd))
+    assert b"evil" not in head.lower()
+    assert b"script" not in head
+    assert b"\r\nX-Request-Id: req_" in head
+
+
+@pytest.mark.parametrize(
+    "wire", [get(b"", b"/v1/../health"), get(b"", b"//evil.example/health"), get(b"", b"/health;x")]
+)
+def test_a_path_is_what_it_says(gateway: Gateway, wire: bytes) -> None:
+    """Nothing climbs out of a path, nothing is redirected, and nothing but the path itself leads to a view."""
+    head, _ = _exchange(gateway, wire)
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert b"location" not in head.lower()
 
 
 def _exchange(gateway: Gateway, wire: bytes) -> tuple[bytes, bytes]:

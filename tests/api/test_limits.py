@@ -95,6 +95,8 @@ def test_so_many_requests_and_no_more(limited: Gateway) -> None:
     assert (told["limit-requests"], told["remaining-requests"]) == ("2", "0")
     assert told["reset-requests"] == "1m0s"
     assert 0 < int(reply.headers["retry-after"]) <= 61
+    (line,) = limited.turns(end="limit", model="few", key="tester")
+    assert line["status"] == 429
 
 
 def test_limits_are_a_keys_own(limited: Gateway) -> None:
@@ -128,7 +130,7 @@ def test_tokens_count_by_what_was_used(limited: Gateway) -> None:
     assert first.status == 200
     assert first.json["usage"]["total_tokens"] >= 5
     assert limits_told(first)["remaining-tokens"] == "5"
-    limited.turns(model="small")  # whose tokens count as soon as it is over
+    limited.turns(model="small", end="completed")  # whose tokens count as soon as it is over
     reply = until(lambda: chat(limited, "small"), 429)
     assert refused(reply)["type"] == "tokens"
     assert limits_told(reply)["remaining-tokens"] == "0"

@@ -11,7 +11,7 @@ from scripted import Listener, ScriptedProvider
 from app.domain.config import Budget, Route, Target
 from app.domain.errors import CallerGone
 from app.domain.events import Event, Filler, Finish, Pause, Start, Text, ToolCall, Usage
-from app.domain.ports import Caller
+from app.domain.ports import Cache, Caller, Fleet
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt, TurnRecord
 from app.engine.attempt import LiveAttempt
@@ -48,19 +48,30 @@ def spoken(events: list[Event]) -> str:
 
 
 class Room:
-    """A desk with one route `m` over these providers, in their order, and one observer."""
+    """A desk with one route `m` over these providers, in their order, and one observer; `cache_ttl_s` is a route's."""
 
-    def __init__(self, *providers: ScriptedProvider, default: str | None = None, **budget: Any) -> None:
+    def __init__(
+        self,
+        *providers: ScriptedProvider,
+        default: str | None = None,
+        cache: Cache | None = None,
+        cache_ttl_s: float = 0.0,
+        cache_any_temperature: bool = False,
+        fleet: Fleet | None = None,
+        **budget: Any,
+    ) -> None:
         self.providers = {provider.name: provider for provider in providers}
         self.observer = Listener()
         route = Route(
             [Target(name, "model") for name in self.providers],
             {"seed": 1},
             reasoning_content=True,
+            cache_ttl_s=cache_ttl_s,
+            cache_any_temperature=cache_any_temperature,
             budget=Budget(**budget),
         )
         router = Router({"m": route}, self.providers.keys(), set(), default)
-        self.desk = Desk(router, self.providers, [self.observer])
+        self.desk = Desk(router, self.providers, [self.observer], cache=cache, fleet=fleet)
 
     def take(self, caller: Caller | None = None, /, **request: Any) -> Turn:
         """Bring a request to its commit."""

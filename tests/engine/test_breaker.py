@@ -1,6 +1,8 @@
 """The breaker: who fails again and again is asked last for a while, and then by one turn, to see if it is back."""
 
 import pytest
+from engine.fleets import Sea
+from engine.rooms import settle
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -8,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from app.domain.config import Budget, Target
 from app.engine import breaker as module
 from app.engine.breaker import Breaker
+from app.engine.exchange import Exchange
 
 BUDGET = Budget(cooldown_s=10.0, cooldown_after=3)
 A, B, C = TARGETS = [Target("p", "a"), Target("p", "b"), Target("q", "a")]
@@ -239,3 +242,120 @@ class BreakerMachine(RuleBasedStateMachine):
 
 TestBreakerMachine = BreakerMachine.TestCase
 TestBreakerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+class Several:
+    """Breakers of several workers that share a store, with one clock."""
+
+    def __init__(self, *names: str) -> None:
+        self.sea = Sea()
+        self.clock = Clock()
+        self.breakers = {name: self.join(name) for name in names}
+
+    def join(self, name: str) -> Breaker:
+        """Let one more worker in, as the exchange does."""
+        ship = self.sea.ship(name)
+        breaker = Breaker(self.clock, ship)
+        exchange = Exchange(ship, lambda key: None, breaker)
+        exchange.open()
+        settle()
+        return breaker
+
+    def order(self, name: str, budget: Budget = BUDGET) -> list[Target]:
+        """Tell in which order a worker's turns ask the three."""
+        return self.breakers[name].ordered(TARGETS, budget)
+
+    def fail(self, name: str, times: int = 1, target: Target = A) -> None:
+        """Let a worker see a target fail."""
+        for _ in range(times):
+            self.breakers[name].failed(target, BUDGET)
+        settle()
+
+    def probe(self, name: str) -> bool:
+        """Whether a turn at this worker, which asks the first of its order, is the probe of A."""
+        is_probe = self.order(name)[0] == A and self.breakers[name].asked(A, BUDGET)
+        settle()
+        return is_probe
+
+
+@pytest.fixture
+def several() -> Several:
+    """Three workers."""
+    return Several("x", "y", "z")
+
+
+def test_failures_are_counted_over_all_workers(several: Several) -> None:
+    """It does not matter which worker sees a target fail: cooldown_after failures in a row are enough for all."""
+    for name in "xyz":
+        assert several.order(name) == [A, B, C]
+        several.fail(name)
+    assert [several.order(name) for name in "xyz"] == [[B, C, A]] * 3
+
+
+def test_an_answer_at_one_worker_forgives_at_all(several: Several) -> None:
+    """Failures in a row are those of all workers."""
+    several.fail("x", 2)
+    several.breakers["y"].succeeded(A)
+    settle()
+    several.fail("z", 2)
+    assert several.order("x") == [A, B, C]
+
+
+def test_one_worker_probes(several: Several) -> None:
+    """After the cooldown a turn of one worker asks the target, whoever comes first; the others leave it alone."""
+    several.fail("x", 3)
+    several.clock.now += 10
+    assert [several.probe(name) for name in "yxz"] == [True, False, False]
+    several.breakers["y"].succeeded(A)
+    settle()
+    assert [several.order(name) for name in "xyz"] == [[A, B, C]] * 3
+
+
+def test_the_store_decides_who_probes(several: Several) -> None:
+    """Even if nobody has heard of the other's probe yet, there is one."""
+    several.fail("x", 3)
+    several.clock.now += 10
+    orders = [several.order(name) for name in "xyz"]
+    assert [orders.count([A, B, C]), orders.count([B, C, A])] == [1, 2]
+
+
+def test_a_probe_that_fails_is_known_to_all(several: Several) -> None:
+    """Another cooldown begins, for every worker."""
+    several.fail("x", 3)
+    several.clock.now += 10
+    assert several.probe("y")
+    several.fail("y")
+    several.clock.now += 9
+    assert [several.order(name) for name in "xyz"] == [[B, C, A]] * 3
+
+
+def test_a_probe_that_was_left_is_known_to_all(several: Several) -> None:
+    """The next turn may probe, at any worker."""
+    several.fail("x", 3)
+    several.clock.now += 10
+    assert several.probe("y")
+    several.breakers["y"].left(A)
+    settle()
+    assert several.probe("z")
+
+
+def test_a_worker_that_comes_later(several: Several) -> None:
+    """It is told at once what the others know: which targets are open, and how often others have failed."""
+    several.fail("x", 3)
+    several.fail("y", 2, B)
+    several.clock.now += 4
+    several.breakers["new"] = several.join("new")
+    assert several.order("new") == [B, C, A]
+    several.fail("new", 1, B)
+    assert several.order("new") == [C, A, B]
+    several.clock.now += 6
+    assert several.probe("new")
+
+
+def test_without_the_others(several: Several) -> None:
+    """A breaker that is switched off claims nothing, and one alone asks nobody."""
+    off = Budget(cooldown_s=0.0, cooldown_after=1)
+    several.breakers["x"].failed(A, off)
+    settle()
+    assert several.order("x", off) == [A, B, C]
+    assert several.sea.claims == {}

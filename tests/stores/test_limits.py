@@ -8,6 +8,7 @@ from collections.abc import Callable
 import gevent
 import pytest
 from gateway import ROOT
+from limits.storage.redis import RedisStorage
 from stores.limiting import LimiterContract
 from valkeys import RealValkey
 
@@ -81,6 +82,15 @@ def test_the_scripts_survive_a_restart(own_valkey: RealValkey) -> None:
     assert limiter.count(meters)[0].is_taken
     assert not limiter.count(meters)[0].is_taken
     assert limiter.enter(meters) is not None
+
+
+def test_a_request_counts_once_while_the_scripts_are_told(own_valkey: RealValkey) -> None:
+    """A store that knows the one that counts and not yet the one that reads, because another worker is at it."""
+    client = own_valkey.client()
+    client.script_load(RedisStorage.SCRIPT_ACQUIRE_MOVING_WINDOW.decode())
+    (count,) = limiter_at(own_valkey).count([Meter("caller", Limits(requests_per_minute=2))])
+    assert count.requests is not None
+    assert count.requests.remaining == 1
 
 
 def test_a_store_that_is_down_says_so(own_valkey: RealValkey) -> None:

@@ -225,6 +225,9 @@ def test_defaults_are_the_real_ones(page: Path, heading: str, load: Callable[[st
         "LOG_FORMAT": f"`{settings.log.format}`",
         "LOG_CONTENT": "`false`",
         "LOCAL_PORT": f"`{settings.local_port}`",
+        "HEADER_TIMEOUT_S": f"`{settings.clients.header_timeout_s}`",
+        "BODY_TIMEOUT_S": f"`{settings.clients.body_timeout_s}`",
+        "HSTS_S": f"`{settings.clients.hsts_s}`",
         "STORE_TIMEOUT_S": f"`{settings.store.timeout_s}`",
         "STORE_FAIL_CLOSED": "`false`",
         "TRUSTED_HOPS": f"`{settings.trusted_hops}`; 1 on Heroku",
@@ -234,6 +237,10 @@ def test_defaults_are_the_real_ones(page: Path, heading: str, load: Callable[[st
             for name, value in msgspec.structs.asdict(Limits()).items()
             for table in ("defaults", "routes.NAME")
         },
+        "RECORD_TURNS": f"`{json.dumps(settings.records.on)}`; `true` with `DATABASE_URL`",
+        "RECORDS_PATH": f"`{settings.records.path}`",
+        "RECORDS_QUEUE": f"`{settings.records.queue}`",
+        "RECORDS_KEPT_DAYS": f"`{settings.records.kept_days}`",
         "HEARTBEAT_S": f"`{settings.budget.heartbeat_s}`",
         **{f"defaults.budget.{name}": default for name, default in budget_defaults(settings.budget).items()},
         **{

@@ -52,6 +52,10 @@ class AnthropicProvider:
         facts = self._models.facts_of(model)
         return facts.first_token_s if thinks(request.params.get("reasoning_effort"), facts) else None
 
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """No Claude model is told one; see domain.ports.Provider."""
+        return False
+
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""
         try:

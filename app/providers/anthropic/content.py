@@ -105,14 +105,24 @@ def _tool_use(call: MessageToolCall, ids: UniqueIds) -> JSON:
 
 
 def _input(arguments: str) -> JSON:
-    """Return a past call's arguments as an object; what is none is kept as text, because history must not fail (14)."""
+    """Return a past call's arguments as an object; what is none is kept as text, because history must not fail (14).
+
+    What stands in them is passed on as it is: a million empty lists would take half a second to build.
+    """
     if not arguments.strip():
         return {}
     try:
-        value = msgspec.json.decode(arguments)
+        return _decode_object(arguments)
     except (msgspec.DecodeError, RecursionError):
-        value = arguments
-    return value if isinstance(value, dict) else {"arguments": value}
+        pass
+    try:
+        return {"arguments": _decode_any(arguments)}
+    except (msgspec.DecodeError, RecursionError):
+        return {"arguments": arguments}
+
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_any = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def _content(content: Content, path: str) -> list[JSON]:
@@ -179,9 +189,11 @@ def _merged(turns: Iterable[JSON]) -> list[JSON]:
     merged: list[JSON] = []
     for turn in turns:
         if merged and merged[-1]["role"] == turn["role"]:
-            merged[-1]["content"] = _tidied(turn["role"], merged[-1]["content"] + turn["content"])
+            merged[-1]["content"] += turn["content"]
         else:
             merged.append(turn)
+    for turn in merged:
+        turn["content"] = _tidied(turn["role"], turn["content"])
     return merged
 
 

@@ -34,14 +34,17 @@ class UniqueIds:
     def __init__(self) -> None:
         self._taken: set[str] = set()
         self._latest: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
 
     def of_call(self, call_id: str) -> str:
         """Return the id of a new call."""
-        unique, number = fitting(call_id), 1
+        number = self._numbers.get(call_id, 1)
+        unique = fitting(call_id if number == 1 else f"{call_id}_{number}")
         while unique in self._taken:
             number += 1
             unique = fitting(f"{call_id}_{number}")
         self._taken.add(unique)
+        self._numbers[call_id] = number + 1
         self._latest[call_id] = unique
         return unique
 

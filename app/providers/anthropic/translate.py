@@ -9,7 +9,7 @@ from app.domain.request import JSON, Message, Tool, TurnRequest
 from app.providers.anthropic.content import to_system, to_turns
 from app.providers.anthropic.models import ModelFacts
 from app.providers.anthropic.names import fitting
-from app.providers.anthropic.schema import as_object
+from app.providers.anthropic.schema import Effort, as_object
 
 DEFAULT_MAX_TOKENS = 4096
 """More than any spoken answer; Anthropic wants a figure (20)."""
@@ -64,15 +64,17 @@ def _tools(tools: list[Tool], messages: list[Message]) -> list[JSON]:
         first_of_name: dict[str, Tool] = {}  # a name that stands twice is refused
         for tool in tools:
             first_of_name.setdefault(tool["function"]["name"], tool)
-        return [_tool(tool) for tool in first_of_name.values()]
+        effort = Effort()
+        return [_tool(tool, effort) for tool in first_of_name.values()]
     # Calls in the history are refused where no tool is declared (17); tool_choice `none` keeps them from being called.
     called = [call["function"]["name"] for message in messages for call in message.get("tool_calls") or []]
     return [{"name": fitting(name), "input_schema": as_object(None)} for name in dict.fromkeys(called)]
 
 
-def _tool(tool: Tool) -> JSON:
+def _tool(tool: Tool, effort: Effort) -> JSON:
     function = tool["function"]
-    translated: JSON = {"name": fitting(function["name"]), "input_schema": as_object(function.get("parameters"))}
+    schema = as_object(function.get("parameters"), effort)
+    translated: JSON = {"name": fitting(function["name"]), "input_schema": schema}
     if description := function.get("description"):
         translated["description"] = description
     if function.get("strict"):

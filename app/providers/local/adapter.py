@@ -45,6 +45,10 @@ class LocalProvider:
         """Return how long it may need; see domain.ports.Provider."""
         return FIRST_TOKEN_S
 
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """See domain.ports.Provider."""
+        return self._server.heeds_temperature(request, MODEL_ID)
+
     def models(self) -> list[Model]:
         """Name the one model; raises ProviderUnreachable while it is not up."""
         if not self._process.ready():

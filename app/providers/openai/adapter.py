@@ -59,6 +59,11 @@ class OpenAIProvider:
         thinks = facts.thinks(request.params.get("reasoning_effort"), with_tools=bool(request.tools))
         return facts.first_token_s if thinks else None
 
+    def heeds_temperature(self, request: TurnRequest, model: str) -> bool:
+        """Return whether it is in the body; see domain.ports.Provider."""
+        body = self._lessons.mended(to_body(request, model, self._dialect), self._lessons.of(model))
+        return "temperature" in body
+
     def models(self) -> list[Model]:
         """Ask for the models; see domain.ports.Provider."""
         content = self._server.get("/models")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.providers.anthropic import names
 from app.providers.anthropic.names import UniqueIds, fitting, originals
 
 PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -58,3 +59,12 @@ def test_ids_are_never_the_same(given_ids: list[str]) -> None:
     made = [ids.of_call(each) for each in given_ids]
     assert len(set(made)) == len(made)
     assert all(PATTERN.fullmatch(each) for each in made)
+
+
+def test_one_id_for_every_call_costs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conversation whose calls all have one id is looked at once, not once for each pair of them."""
+    looked_at: list[str] = []
+    monkeypatch.setattr(names, "fitting", lambda name: looked_at.append(name) or fitting(name))
+    ids = UniqueIds()
+    assert len({ids.of_call("a") for _ in range(500)}) == 500
+    assert len(looked_at) < 1500

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.providers.anthropic.schema import as_object
+from app.providers.anthropic.schema import Effort, as_object
 
 A = {"type": "string"}
 B = {"type": "integer"}
@@ -73,3 +73,18 @@ def test_a_reference_to_itself_ends() -> None:
     """A schema that refers to itself is no endless one."""
     loop = {"$ref": "#/$defs/X", "$defs": {"X": {"anyOf": [{"$ref": "#/$defs/X"}, {"properties": {"a": A}}]}}}
     assert as_object(loop)["properties"] == {"a": A}
+
+
+def test_references_do_not_multiply() -> None:
+    """What is merged in one request has an end, for all of its tools together; then a schema stays as it is."""
+    large = {"properties": {str(number): A for number in range(5000)}}
+    effort = Effort()
+    roots = [as_object({"allOf": [{"$ref": "#/d"}] * 20, "d": large}, effort) for _ in range(20)]
+    assert len(roots[0]["properties"]) in {0, 5000}
+    assert roots[-1]["properties"] == {}
+    assert as_object(large, effort)["properties"] == large["properties"]
+
+
+def test_a_pointer_has_an_end() -> None:
+    """A reference of a million steps leads nowhere, and nobody walks them."""
+    assert as_object({"$ref": "#" + "/" * 1_000_000}) == {"type": "object", "properties": {}}

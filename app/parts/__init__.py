@@ -1,0 +1,1 @@
+"""The parts that create_app joins, each made from the settings; what nobody has asked for is not even imported."""
