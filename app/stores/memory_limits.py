@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
 
 from limits.storage import MemoryStorage
 
@@ -55,11 +54,16 @@ class LocalLimits:
 
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()
+        self._made: _Storage | None = None
 
-    @cached_property
+    @property
     def _storage(self) -> _Storage:
         """Made at the first use, in the worker."""
-        return _Storage()
+        if self._made is None:
+            made = _Storage()  # others may run meanwhile: the first that is made counts for all
+            if self._made is None:
+                self._made = made
+        return self._made
 
     def count(self, meters: Sequence[Meter]) -> list[Count]:
         """Count a request; see domain.ports.Limiter."""

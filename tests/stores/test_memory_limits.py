@@ -10,6 +10,7 @@ from stores.limiting import LimiterContract
 
 from app.domain.limits import Limits, Meter
 from app.domain.ports import Limiter
+from app.stores import memory_limits
 from app.stores.memory_limits import LocalLimits
 
 
@@ -79,3 +80,19 @@ def test_who_sets_no_limit_pays_nothing() -> None:
     env = clean_environment() | {"ALLOW_ANONYMOUS": "true", "OPENAI_API_KEY": "sk-unused"}
     done = subprocess.run([sys.executable, "-c", UNLIMITED], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_first_requests_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that come while the counts are being made are counted together, although making them lets others run."""
+
+    class Slow(memory_limits._Storage):
+        def __init__(self) -> None:
+            gevent.sleep(0)
+            super().__init__()
+
+    monkeypatch.setattr(memory_limits, "_Storage", Slow)
+    limiter = LocalLimits()
+    meter = Meter("caller", Limits(requests_per_minute=1))
+    asked = [gevent.spawn(limiter.count, [meter]) for _ in range(3)]
+    gevent.joinall(asked, raise_error=True)
+    assert sum(each.value[0].is_taken for each in asked) == 1
