@@ -1,7 +1,6 @@
 """What is told of a turn when it is over: how it ended, in words of a closed list, and what it went through."""
 
 import time
-from http import HTTPStatus
 
 import msgspec
 
@@ -10,6 +9,7 @@ from app.domain.errors import (
     GlottisError,
     ProviderError,
     ProviderTimeout,
+    RateLimitExceeded,
     ServerStopping,
     unforeseen,
 )
@@ -122,7 +122,7 @@ def _end(error: BaseException | None, finish_reason: str | None) -> End:
             return "provider_timeout"
         case ServerStopping():
             return "drained"
-        case GlottisError() if error.status == HTTPStatus.TOO_MANY_REQUESTS and not isinstance(error, ProviderError):
+        case RateLimitExceeded():
             return "limit"
         case GlottisError() if error.status < 500 and error.type == "invalid_request_error":
             return "invalid_request"

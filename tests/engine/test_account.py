@@ -46,13 +46,6 @@ def drained() -> Room:
     return room
 
 
-def limited() -> errors.GlottisError:
-    """Make a refusal for asking too much."""
-    error = errors.RequestError("Too many requests.")
-    error.status = 429  # type: ignore[misc]
-    return error
-
-
 ENDS: list[tuple[End, int, Callable[[], Room]]] = [
     ("completed", 200, heard(HI, STOP)),
     ("completed", 200, heard(CALL, Finish("tool_calls"))),
@@ -70,7 +63,7 @@ ENDS: list[tuple[End, int, Callable[[], Room]]] = [
     ("invalid_request", 400, heard(errors.ContextTooLong())),
     ("invalid_request", 404, heard(errors.ProviderModelNotFound())),
     ("invalid_request", 413, heard(errors.ProviderRequestTooLarge())),
-    ("limit", 429, heard(limited())),
+    ("limit", 429, heard(errors.RateLimitExceeded())),
     ("drained", 200, drained),
     ("internal", 500, heard(ValueError("odd"))),
     ("internal", 200, heard(HI, ValueError("odd"))),

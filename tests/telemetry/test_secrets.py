@@ -71,6 +71,9 @@ cooldown_after = 1000
 )
 
 
+CONFIG += '[routes.limited]\ntarget = "function:hush:answer"\n[routes.limited.limits]\nrequests_per_minute = 1\n'
+
+
 class Case(NamedTuple):
     """A request, how its turn ends if that is certain, and who sends it under a request id."""
 
@@ -167,6 +170,7 @@ CASES = [
     *(asks("answer", "completed", stream=stream) for stream in (True, False)),
     *(asks(name, "provider_error", stream=stream) for name in ("at_once", "later", "harshly", "oddly")
       for stream in (True, False)),
+    asks("limited", "limit"),
     asks("beside", "completed"),
     asks("clinging", "provider_timeout", stream=True),
     *(asks(f"{wire}/hush-length", "length") for wire in WIRES),
@@ -255,6 +259,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             "GUNICORN_CMD_ARGS": "--access-logfile - --log-level debug",
         }
         with Gateway(env, config=CONFIG, folder=folder) as gateway:
+            post(gateway, "the-one-that-is-allowed", body("limited"))
             with ThreadPoolExecutor(12) as pool:
                 jobs = [pool.submit(case.send, gateway, f"case-{number}") for number, case in enumerate(CASES)]
                 jobs += [pool.submit(unreadable, gateway, text) for text in UNREADABLE]
@@ -312,9 +317,9 @@ def test_one_line_for_each_request(told: Told, number: int) -> None:
 
 
 def test_all_ends_were_seen(told: Told) -> None:
-    """The cases are not of one kind; no limit is set here."""
+    """The cases are not of one kind."""
     ends = {line["end"] for line in told.gateway.lines if line["event"] == "turn"}
-    assert ends == set(get_args(End)) - {"limit", "internal"}
+    assert ends == set(get_args(End)) - {"internal"}
 
 
 def test_what_nobody_caught(told: Told) -> None:
