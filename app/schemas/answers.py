@@ -188,6 +188,7 @@ class AttemptSchema(AnswerSchema):
     outcome = OneOf(*get_args(Outcome), required=True)
     error = fields.String()
     upstream_status = Whole()
+    response_model = fields.String()
     usage = fields.Nested(TokensSchema)
 
 
@@ -216,6 +217,7 @@ class RecordedTurnSchema(AnswerSchema):
     apologised = Flag(required=True)
     shares = fields.String(required=True, allow_none=True)
     cache = OneOf("hit", "miss", required=True, allow_none=True)
+    traceparent = fields.String(required=True, allow_none=True)
     first_byte_ms = Number(required=True, allow_none=True)
     first_speakable_ms = Number(required=True, allow_none=True)
     first_sentence_ms = Number(required=True, allow_none=True)

@@ -39,6 +39,7 @@ TURNS = Table(
     Column("apologised", Boolean, nullable=False),
     Column("shares", Text),
     Column("cache", Text),
+    Column("traceparent", Text),
     Column("first_byte_ms", Double),
     Column("first_speakable_ms", Double),
     Column("first_sentence_ms", Double),

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("apologised", sa.Boolean, nullable=False),
         sa.Column("shares", sa.Text),
         sa.Column("cache", sa.Text),
+        sa.Column("traceparent", sa.Text),
         sa.Column("first_byte_ms", sa.Double),
         sa.Column("first_speakable_ms", sa.Double),
         sa.Column("first_sentence_ms", sa.Double),
