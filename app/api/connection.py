@@ -17,14 +17,20 @@ from msgspec import Struct
 
 from app.domain.errors import RequestTimeout, RequestTooLarge
 
-MOST_HEAD_BYTES = 64 * 1024
+MOST_HEAD_BYTES = 16 * 1024
 """Of a request line and its headers, whatever their number. gunicorn looks at all of them anew with each piece."""
+
+FRAMING_BYTES = 64 * 1024
+"""What the framing of a body in chunks may add to it."""
 
 BODY_BYTES_PER_S = 64 * 1024
 """A body that comes at least so fast has the time that it needs."""
 
 TAKE_S = 60.0
-"""A client that takes nothing of an answer for so long is given up."""
+"""A client that has not taken a piece of an answer for so long is given up."""
+
+SLOW_S = 5.0
+"""One that took so long over a piece is not served again on this connection, and makes room where it is needed."""
 
 LINGER_S = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
@@ -52,6 +58,12 @@ class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no 
     """A client's socket; the worker says what it waits for by `await_request` and `await_body`."""
 
     bounds: Bounds
+    unread: dict[Any, float]
+    """All clients of the worker that have to be waited for, until they take what is sent, each with the time since."""
+
+    is_slow = False
+    """Whether it took too long over an answer."""
+
     timeout: Any
     """gevent's own, in seconds: None outside of the methods that bound something by it."""
 
@@ -65,7 +77,7 @@ class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no 
     def await_body(self) -> None:
         """The next bytes are a body's. Its framing counts, which may be longer than what it frames."""
         self._part = "body"
-        self._left = self.bounds.body_bytes + MOST_HEAD_BYTES
+        self._left = self.bounds.body_bytes + FRAMING_BYTES
         self._until = time.monotonic() + self.bounds.body_s
         self._is_first = True
 
@@ -128,6 +140,7 @@ class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no 
         if self.timeout is not None:  # gunicorn's own: it waits for nobody
             super().sendall(data, flags)
             return
+        began_at = self.unread[self] = time.monotonic()
         self.timeout = TAKE_S
         try:
             super().sendall(data, flags)
@@ -135,6 +148,13 @@ class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no 
             raise BrokenPipeError(errno.EPIPE, "nobody takes the answer") from None
         finally:
             self.timeout = None
+            del self.unread[self]
+            self.is_slow = self.is_slow or time.monotonic() - began_at > SLOW_S
+
+    def hang_up(self) -> None:
+        """Let whoever waits for this client, to send or to take something, find that it has gone."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def linger(self) -> None:
         """End the answer, and throw away what the client still sends, so that it reads the answer before the end.

@@ -1,7 +1,6 @@
 """The headers that every answer has, so that no browser, proxy or cache makes something else of it.
 
-Constants, added where an answer leaves: 4 us a request, gunicorn's own work on them included, where a library that
-builds them would take 40.
+Constants, added where an answer leaves: 6.5 us a request, of which gunicorn's own look at them is 4.4 (timeit).
 """
 
 from collections.abc import Callable, Iterable

@@ -25,7 +25,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
 from app.api.body import RequestBody, has_body
-from app.api.connection import Bounds, ClientSocket, let_others
+from app.api.connection import SLOW_S, Bounds, ClientSocket, let_others
 from app.api.sse import error_object
 from app.domain.errors import GlottisError, InternalError, InvalidRequest, RequestTimeout, unforeseen
 from app.domain.ports import Resident
@@ -65,6 +65,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle_since: dict[Any, float] = {}
+        self._unread: dict[Any, float] = {}
         self._connections = 0
 
     def load_wsgi(self) -> None:
@@ -101,7 +102,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         self._make_room()
         if not self.cfg.is_ssl:
             client = ClientSocket(client.family, client.type, fileno=client.detach())
-            client.bounds = self._bounds
+            client.bounds, client.unread = self._bounds, self._unread
             client.await_request()
         self._idle_since[client] = time.monotonic()
         self._connections += 1
@@ -126,15 +127,28 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             if is_plain and body is not None and body.is_unread:
                 sock.linger()
         if is_plain:
+            if sock.is_slow:
+                raise StopIteration  # gunicorn's word for the end of a connection
             sock.await_request()
         self._idle_since[sock] = time.monotonic()
 
+    def notify(self) -> None:
+        """Be alive, every second; and end clients that do not take what they asked for, where there is no room left."""
+        super().notify()
+        if self._is_crowded():
+            before = time.monotonic() - SLOW_S
+            for client in [client for client, since in self._unread.items() if since < before]:
+                client.hang_up()
+
     def _make_room(self) -> None:
-        """Close the connection that has waited longest for its request, where there are nearly too many."""
-        if self._connections >= self.worker_connections - self.worker_connections // SPARE and self._idle_since:
+        """End the connection that has waited longest for its request, where there are nearly too many."""
+        if self._idle_since and self._is_crowded():
             client = next(iter(self._idle_since))
             del self._idle_since[client]
             _end(client)
+
+    def _is_crowded(self) -> bool:
+        return bool(self._connections >= self.worker_connections - self.worker_connections // SPARE)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop when all is said: SIGTERM."""

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 
+import gevent
 import pytest
 from gunicorn.http.errors import LimitRequestHeaders
 
@@ -17,6 +18,7 @@ def pair() -> Iterator[tuple[ClientSocket, socket.socket]]:
     ours, theirs = socket.socketpair()
     client = ClientSocket(ours.family, ours.type, fileno=ours.detach())
     client.bounds = Bounds(idle_s=0.05, head_s=0.05, body_s=0.05, body_bytes=1000)
+    client.unread = {}
     client.await_request()
     with client, theirs:
         yield client, theirs
@@ -73,6 +75,22 @@ def test_nobody_takes_the_answer(pair: Pair, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(BrokenPipeError):
         client.sendall(b"a" * 10_000_000)
     assert client.timeout is None
+    assert client.unread == {}
+
+
+def test_who_is_slow_to_take_is_known(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is waited for is among the unread, and told apart afterwards if that was for long."""
+    monkeypatch.setattr(connection, "SLOW_S", 0.0)
+    client, _ = pair
+    client.sendall(b"a")
+    assert not client.is_slow
+    sender = gevent.spawn(client.sendall, b"a" * 10_000_000)
+    gevent.sleep(0)
+    assert list(client.unread) == [client]
+    client.hang_up()
+    with pytest.raises(BrokenPipeError):
+        sender.get()
+    assert client.is_slow
 
 
 def test_lingering_ends(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,21 @@ CALLERS: dict[str, tuple[Callable[[], Slow], bytes | None]] = {
 }
 
 
+class NeverReads(Slow):
+    """A stranger with a small window, who asks for the largest answer that needs no key, again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+
+    def begin(self, port: int) -> None:
+        """Connect, and ask."""
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        self.socket.settimeout(60)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.sendall(self.at_once)
+
+
 @pytest.fixture(scope="module")
 def bounded(openai_upstream: OpenAIUpstream) -> Iterator[Gateway]:
     """Glottis with short times, on Heroku, where an idle connection may live for long."""
@@ -109,12 +124,32 @@ def test_a_large_body_has_the_time_that_it_needs(bounded: Gateway) -> None:
         assert b"messages[0].role" in read_until(sock, b"}}")
 
 
-def test_the_idle_make_room(openai_upstream: OpenAIUpstream) -> None:
-    """As many silent connections as a worker may have, and more, leave room for those who want something."""
+@pytest.fixture(scope="module")
+def narrow(openai_upstream: OpenAIUpstream) -> Iterator[Gateway]:
+    """Glottis with few connections."""
     env = {"GUNICORN_CMD_ARGS": "--worker-connections 64"}
     env |= {"OPENAI_API_KEY": openai_upstream.key, "OPENAI_BASE_URL": openai_upstream.base_url}
-    with Gateway(env) as gateway:
-        hold(gateway.port, [Slow(b"") for _ in range(300)], turns(gateway, 5), 1)
+    with Gateway(env) as running:
+        yield running
+
+
+def test_the_idle_make_room(narrow: Gateway) -> None:
+    """As many silent connections as a worker may have, and more, leave room for those who want something."""
+    hold(narrow.port, [Slow(b"") for _ in range(300)], turns(narrow, 5), 1)
+
+
+@pytest.mark.timeout(90)
+def test_who_takes_nothing_makes_room(narrow: Gateway) -> None:
+    """Strangers who ask for far more than they read are hung up, some seconds later, for those who read."""
+    greedy = [NeverReads() for _ in range(100)]
+    for caller in greedy:
+        caller.begin(narrow.port)
+    try:
+        for _ in range(5):
+            assert chat(narrow, "gpt-4.1", stream=True).text == "You said: hello"
+    finally:
+        for caller in greedy:
+            caller.socket.close()
 
 
 def test_pipelined_requests_take_turns_with_others(bounded: Gateway) -> None:
