@@ -48,7 +48,7 @@ def deployed(model: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "LLAMA_KEY": model.api_key,
     }
     folder: Path = tmp_path_factory.mktemp("deployed")
-    web = (ROOT / "Procfile").read_text().partition(":")[2].strip()
-    command = ["bash", "-c", f"PATH={BIN}:$PATH exec {web}"]
+    _, _, web = (ROOT / "Procfile").read_text().partition("web: ")
+    command = ["bash", "-c", f"PATH={BIN}:$PATH exec {web.strip()}"]
     with Gateway(env, config=CONFIG.format(url=model.url), folder=folder, command=command) as gateway:
         yield gateway
