@@ -355,7 +355,7 @@ SECRETS = {name: f"{SECRET}-{name.lower()}" for name in ("OPENAI_API_KEY", "ANTH
 
 def test_no_key_shows_where_settings_are_shown() -> None:
     """Whoever prints the settings, or an error that holds them, prints no key; the keys themselves are whole."""
-    others = dict.fromkeys(["METRICS_KEY", "RECORDS_KEY"], SECRET)
+    others = dict.fromkeys(["METRICS_KEY", "RECORDS_KEY"], f"{SECRET}-other")
     others |= {"VALKEY_URL": f"valkey://:{SECRET}@h:6379", "DATABASE_URL": f"postgres://u:{SECRET}@h/db"}
     settings = load(VENDOR, API_KEYS=f"agent:{SECRET}, {SECRET}-2", **SECRETS, **others)
     assert settings.openai_api_key == SECRETS["OPENAI_API_KEY"]
