@@ -44,7 +44,7 @@ def test_who_may_ask(monkeypatch: pytest.MonkeyPatch, env: dict[str, str], expec
 
 @pytest.mark.parametrize("text", ["everywhere", "10.0.0.0/33", "10.0.0.1/8"])
 def test_what_is_no_network(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """A network that is none stops the boot, and the reason says what one looks like; the value may be a key in the wrong place."""
+    """A network that is none stops the boot, and the value, which may be a key, is not repeated."""
     with pytest.raises(EnvValidationError) as caught:
         settings(monkeypatch, METRICS_ALLOW=text)
     reasons = str(caught.value.error_messages)
