@@ -36,7 +36,7 @@ PHASES = {
     "silent, with heartbeats": Phase("gone-heartbeat-silent", heard=b'"role"', both=False),
     "hedged": Phase("gone-hedged", attempts=2, going_on=(0, 1)),
     "at the second target": Phase("gone-fallback", attempts=2, going_on=(1,)),
-    "resuming": Phase("gone-resuming", attempts=2, going_on=(1,), heard=b'" If"'),
+    "resuming": Phase("gone-resuming", attempts=2, going_on=(1,), heard=b' If"'),
     "after a filler": Phase("gone-filler", heard=b"Hmm", both=False),
 }
 
