@@ -4,8 +4,8 @@ turn = desk.take(request)     returns at commit, or raises the GlottisError that
 turn.events()                 the answer, from its first event to its usage; raises GlottisError where it breaks off
 turn.close()                  always, on every path, as often as one likes: ends the upstream call, and accounts
 
-The order of the work is answer.py's: route, repair, race until a target speaks, relay, go on where it was cut. Requests
-that are the same share one answer (inflight.py).
+The order of the work is answer.py's: route, look into the cache, repair, race until a target speaks, relay, go on where
+it was cut. Requests that are the same share one answer (inflight.py).
 """
 
 import contextlib
