@@ -9,9 +9,13 @@ not imported: they would cost 2.0 s of the start, 65 MB a process (openai 3.54 a
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit
 
+from app import __version__
 from app.providers.failures import from_answer, keep_secret
 from app.providers.http1 import Reply
 from app.providers.transport import Body, Origin, Transport
+
+USER_AGENT = f"Glottis/{__version__}"
+"""Some vendors' gateways refuse who does not say a name."""
 
 LONGEST_ERROR_BYTES = 65536
 MODELS_TIMEOUT_S = 3.0
@@ -36,7 +40,7 @@ class Server:
         lines = {"Host": named if url.port in (None, 443 if url.scheme == "https" else 80) else f"{named}:{port}"}
         if api_key:
             lines["Authorization"] = f"Bearer {api_key}"
-        lines |= {"Accept-Encoding": "identity", **headers}
+        lines |= {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         self._head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
 
     def post(self, path: str) -> "Post":

@@ -103,6 +103,7 @@ def test_we_send_what_the_sdk_sends(
     refused_by(provider(upstream.url + path, key))
     theirs, ours = [recorded for recorded in upstream.requests if recorded.method == "POST"]
     assert (ours.method, ours.path) == (theirs.method, theirs.path)
+    assert ours.headers["user-agent"].startswith("Glottis/")
     # The answer is a stream: the SDKs name that in the body alone.
     assert told(ours) == {**told(theirs), "accept": "text/event-stream"}
 
