@@ -25,10 +25,11 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
 from app.api.body import RequestBody, has_body
-from app.api.connection import SLOW_S, Bounds, ClientSocket, let_others
+from app.api.connection import SLOW_S, Bounds, ClientSocket
 from app.api.sse import error_object
 from app.domain.errors import GlottisError, InternalError, InvalidRequest, RequestTimeout, unforeseen
 from app.domain.ports import Resident
+from app.engine.patience import let_others
 from app.engine.turn import Desk
 from app.telemetry.logs import log
 

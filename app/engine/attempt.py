@@ -14,7 +14,7 @@ from app.domain.events import Event, Events, Finish, Pause, Reasoning, Start, Us
 from app.domain.ports import Provider
 from app.domain.request import TurnRequest, text_of
 from app.domain.turn import Attempt, Outcome
-from app.engine.patience import IN_A_ROW
+from app.engine.patience import IN_A_ROW, let_others
 
 MUTE_S = 1.0
 """Time enough for a sign that a target is back."""
@@ -112,7 +112,7 @@ class LiveAttempt:
     def _until_it_speaks(self, events: Events) -> None:
         for count, event in enumerate(events, 1):
             if count % IN_A_ROW == 0:
-                gevent.sleep(0)
+                let_others()
             if type(event) is not Reasoning or self._request.reasoning_content:
                 self._before_commit.append(event)
             if is_speakable(event):

@@ -19,12 +19,21 @@ TICK_S = 0.1
 MOST_TICK_S = 0.15
 """What a tick counts at most: when this process is too busy to listen, the silence is not the provider's."""
 
-IN_A_ROW = 64
+IN_A_ROW = 16
 """Events that may come without a wait between them; then everybody else has a turn, the clock too. A provider that is
-faster than its caller reads would keep the process for itself."""
+faster than its caller reads would keep the process for itself. An event may hold what 300 chunks brought, 2 ms of work.
+"""
 
 LAST_TICKS = 5
 """After an answer's finish, for its usage: half a second."""
+
+
+def let_others() -> None:
+    """Let everybody have a turn before one that need not be waited for, and would have the process for itself.
+
+    Costs 6 us, 3 more than gevent's `sleep(0)`, which looks for what has come from others only every 50th time.
+    """
+    gevent.sleep(1e-6)
 
 
 class Patience:
@@ -83,7 +92,7 @@ class Patience:
             for event in events:
                 count += 1
                 if count % IN_A_ROW == 0:
-                    gevent.sleep(0)
+                    let_others()
                 self._waiting = False
                 if is_speakable(event):
                     self._silent_ticks = 0

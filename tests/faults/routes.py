@@ -78,7 +78,7 @@ SPECIAL: Mapping[str, tuple[list[str], dict[str, Any]]] = {
     "unreachable": (["down/any", "openai/healthy"], {}),
     "unanswering": (["unanswering/any", "openai/healthy"], {"connect_s": 0.3, "first_token_s": 10}),
     "flood": (["openai/flood"], {"total_s": 1.0}),
-    "flood-of-thoughts": (["openai/flood-of-thoughts", "anthropic/healthy"], {"first_token_s": 0.3, "retries": 0}),
+    "flood-of-thoughts": (["openai/flood-of-thoughts", "anthropic/healthy"], {"first_token_s": 0.8, "retries": 0}),
     "short": (["openai/endless"], {"total_s": 1.0}),
     # Resuming.
     "no-resume": (["openai/cut-40-once", "anthropic/healthy"], {"resume": False}),

@@ -9,6 +9,7 @@ from typing import Any
 
 from faults.wires import OPENING_EVENTS, Short, Wire, broken, stream_of
 from upstreams import Answer, Cut, Hold, Send, Wait
+from upstreams import openai as gpt
 
 TEXT = (
     "Good morning and thank you for calling the dental practice on Mill Street. We are open from Monday to Friday, "
@@ -92,7 +93,10 @@ def _malformed(wire: Wire) -> Answer:
 PACE_S = 0.01
 
 FLOOD = 60_000
-"""Pieces without a wait between them: more than the gateway takes in a second or two."""
+"""Thoughts without a wait between them: more than the gateway takes in a second or two."""
+
+WAVES, WAVE = 4000, gpt.chunk({"content": "and "}) * 200
+"""The same of words, of which those that come together are one event."""
 
 
 def _for_ever(*steps: Any) -> list[Any]:
@@ -170,7 +174,7 @@ FAULTS: dict[str, Fault] = {
     "no-end": _always(lambda wire: Short(whole=wire.words(words(TEXT)), less=1)),
     "held-end": _always(lambda wire: Short(whole=wire.words(words(TEXT)), less=1, holds=True)),
     "slow": _always(lambda wire: wire.words([step for word in words(SLOWLY) for step in (Wait(SLOW_S), word)])),
-    "flood": _always(lambda wire: wire.words(["and "] * FLOOD)),
+    "flood": _always(lambda wire: wire.words([Send(WAVE)] * WAVES)),
     "flood-of-thoughts": _always(lambda wire: wire.thinking(["Hm. "] * FLOOD)),
     "endless": _always(lambda wire: wire.words(_for_ever("and "))),
     "tool-cut": _always(lambda wire: wire.tool([("call_1", "end_call", ['{"reason":', Cut()])])),
