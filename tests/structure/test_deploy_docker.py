@@ -202,8 +202,13 @@ def docker(*words: str) -> str:
 def _why_no_docker() -> str:
     if shutil.which("docker") is None:
         return "docker is not installed"
-    answer = subprocess.run(["docker", "version"], check=False, capture_output=True, text=True, timeout=20)
-    return "" if answer.returncode == 0 else "no Docker engine answers"
+    for words, reason in (
+        (["version"], "no Docker engine answers"),
+        (["pull", Dockerfile(SERVER).stages[0].base], "what the image is made of cannot be fetched here"),
+    ):
+        if subprocess.run(["docker", *words], check=False, capture_output=True, timeout=300).returncode:
+            return reason
+    return ""
 
 
 @pytest.fixture(scope="module")
