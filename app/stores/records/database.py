@@ -4,6 +4,8 @@ psycopg waits as gevent does, and a timeout ends what hangs. SQLite cannot wait:
 own. The engine is made before gunicorn forks and connects after it.
 """
 
+import sqlite3
+import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -82,9 +84,12 @@ class Database:
         return ThreadPool(1)  # not before the fork: it belongs to the hub of its process
 
 
-def database_of(url: str | None, path: Path) -> Database:
-    """Return the Postgres database at `url`, or without one the SQLite file at `path`. Nothing is opened yet."""
-    return Database(_sqlite(path) if url is None else _postgres(url))
+def database_of(url: str | None, path: Path, *, busy_s: float = BUSY_S) -> Database:
+    """Return the Postgres database at `url`, or without one the SQLite file at `path`. Nothing is opened yet.
+
+    `busy_s` is how long SQLite waits for another process that writes.
+    """
+    return Database(_sqlite(path, busy_s) if url is None else _postgres(url))
 
 
 def said(error: BaseException) -> str:
@@ -119,10 +124,10 @@ def _postgres(text: str) -> Engine:
     )
 
 
-def _sqlite(path: Path) -> Engine:
+def _sqlite(path: Path, busy_s: float) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_S},
+        connect_args={"timeout": busy_s},
         pool_size=1,
         json_serializer=_encoded,
         json_deserializer=msgspec.json.decode,
@@ -136,8 +141,22 @@ def _prepare(connection: Any, _: Any) -> None:
     # Python's own way of beginning transactions leaves the making of tables out of them.
     connection.isolation_level = None
     # Readers do not wait for a writer, and a commit does not wait for the disk.
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Change a new file's journal. SQLite does not wait for the lock that this takes: it is tried for BUSY_S."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:

@@ -33,7 +33,7 @@ def migrated(url: str | None, path: Path, revision: str | None = None) -> Move:
         migrations.migrate(connection, before, revision)
         return Move(before, revision_of(connection))
 
-    database = database_of(url, path)
+    database = database_of(url, path, busy_s=migrations.LOCK_S)
     try:
         return database.transact(move)
     except exc.DBAPIError as error:
