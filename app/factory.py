@@ -3,6 +3,7 @@
 import logging
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.api import auth, chat, errors, headers, health, hooks, limits, metrics, models, openapi, turns
 from app.domain.ports import Observer, Provider, Resident
@@ -26,8 +27,9 @@ def create_app(settings: Settings) -> Flask:
     router = _router(settings, providers)
     store = store_of(settings.store)
     measured, traces, records = metrics_of(settings), traces_of(settings), records_of(settings.records)
-    residents: list[Resident] = [each for each in (measured, traces, records) if each is not None]
-    observers: list[Observer] = [logs.TurnLog(), *(each for each in (measured, traces, records) if each is not None)]
+    watching = [each for each in (measured, traces, records) if each is not None]
+    residents: list[Resident] = [*watching]
+    observers: list[Observer] = [logs.TurnLog(), *watching]
     listeners = [logs.ContentLog()] if settings.log.content else []
     cost_of, cache, fleet = prices_of(settings).cost_usd, cache_of(settings, store), fleet_of(store)
     desk = Desk(router, providers, observers, cost_of, listeners, cache, fleet)
@@ -42,12 +44,14 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["glottis.catalogue"] = Catalogue(providers, settings.routes, router)
     headers.init_app(app, settings.clients.hsts_s)
     hooks.init_app(app)
+    if hops := settings.trusted_hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=0, x_host=0)  # type: ignore[method-assign]
     if settings.clients.cors_origins:
         from app.api import cors
 
         cors.init_app(app, settings.clients.cors_origins)
     auth.init_app(app, settings.api_keys, allow_anonymous=settings.allow_anonymous)
-    limits.init_app(app, gate_of(settings, store), trusted_hops=settings.trusted_hops)
+    limits.init_app(app, gate_of(settings, store))
     errors.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

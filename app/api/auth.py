@@ -52,7 +52,7 @@ def require_key() -> None:
     keys: Mapping[str, str] = current_app.config["API_KEYS"]
     if not keys and current_app.config["ALLOW_ANONYMOUS"]:
         return
-    key = key_of(keys, [request.headers.get(header, "") for header in HEADERS])
+    key = sent_key(keys)
     if key is None:
         raise InvalidKey
     request.environ["glottis.caller"] = keys[key]
@@ -62,8 +62,13 @@ def _require_own_key(setting: str) -> None:
     keys: Collection[str] = current_app.config[setting]
     if not keys:
         raise PathNotFound(f"{request.path} is closed on this server: {setting} is not set.")
-    if key_of(keys, [request.headers.get(header, "") for header in HEADERS]) is None:
+    if sent_key(keys) is None:
         raise InvalidKey(f"Missing or incorrect key. Send the server's {setting} as 'Authorization: Bearer KEY'.")
+
+
+def sent_key(keys: Collection[str]) -> str | None:
+    """Return which of the keys the request sends; see `key_of`."""
+    return key_of(keys, [request.headers.get(header, "") for header in HEADERS])
 
 
 def key_of(keys: Collection[str], sent: Iterable[str]) -> str | None:

@@ -44,10 +44,10 @@ def chat_completions() -> Response:
     turn_request = environ[ASKED] = _read_request()
     watch = CallerWatch(environ)
     watch.start()
-    # Words that wait for other callers go first; and calls that came together go out together, so that their chunks
-    # come in step and share the loop's wake-ups: 8.3 ms of CPU a turn instead of 10.5, 50 streams begun at once.
     admission: Admission | None = None
     try:
+        # Words that wait for other callers go first; and calls that came together go out together, so that their chunks
+        # come in step and share the loop's wake-ups: 8.3 ms of CPU a turn instead of 10.5, 50 streams begun at once.
         gevent.sleep(0)
         admission = admit(turn_request)
         environ[TAKEN] = True

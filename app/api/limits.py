@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import gevent
 from flask import Flask, Response, current_app, request
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.domain.errors import RateLimitExceeded, StoreDown, TokenLimitExceeded
 from app.domain.limits import MARGIN_S, Count, Limits, Meter, Window
@@ -174,11 +173,8 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
-def init_app(app: Flask, gate: Gate | None, *, trusted_hops: int) -> None:
-    """Let turns pass this gate, if there is one; so many proxies in front are believed about a caller's address."""
+def init_app(app: Flask, gate: Gate | None) -> None:
+    """Let turns pass this gate, if there is one."""
     app.extensions["glottis.gate"] = gate
-    if gate is None:
-        return
-    app.after_request(_tell_limits)
-    if trusted_hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=trusted_hops, x_proto=0, x_host=0)  # type: ignore[method-assign]
+    if gate is not None:
+        app.after_request(_tell_limits)

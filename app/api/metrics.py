@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, current_app, request
 
-from app.api.auth import HEADERS, key_of, public
+from app.api.auth import public, sent_key
 from app.domain.errors import AddressRefused, InvalidKey
 from app.settings.metrics import MetricsSettings
 
@@ -35,8 +35,7 @@ def init_app(app: Flask, settings: MetricsSettings, measured: "Metrics") -> None
 
 
 def _require_leave(settings: MetricsSettings) -> None:
-    sent = [request.headers.get(header, "") for header in HEADERS]
-    if settings.keys and key_of(settings.keys, sent) is None:
+    if settings.keys and sent_key(settings.keys) is None:
         raise InvalidKey("Missing or incorrect key. Send METRICS_KEY as 'Authorization: Bearer KEY'.")
     if settings.networks is None:
         return

@@ -31,6 +31,11 @@ def key_at_provider(env: Env, name: str) -> Secret | None:
     return Secret((env.str(name, "", validate=_fits_a_header) or "").strip()) or None
 
 
+def entries(text: str | None) -> list[str]:
+    """Return what stands between commas, without what is empty."""
+    return [entry.strip() for entry in (text or "").split(",") if entry.strip()]
+
+
 def _fits_a_header(text: str) -> None:
     if not (text.strip().isascii() and text.strip().isprintable()):
         raise ValidationError("This is no key: it has characters that no HTTP header may hold.")

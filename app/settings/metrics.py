@@ -7,6 +7,7 @@ from marshmallow import ValidationError
 from msgspec import Struct
 
 from app.domain.config import Secret
+from app.settings.environment import entries
 
 Network = IPv4Network | IPv6Network
 
@@ -23,7 +24,7 @@ class MetricsSettings(Struct, frozen=True, kw_only=True):
 
 def read(env: Env) -> MetricsSettings:
     """Read them; without a key and without networks only this machine may ask."""
-    keys = tuple(map(Secret, _entries(env.str("METRICS_KEY", ""))))
+    keys = tuple(map(Secret, entries(env.str("METRICS_KEY", ""))))
     networks = tuple(_networks(env.str("METRICS_ALLOW", "", validate=_is_list_of_networks)))
     return MetricsSettings(
         on=env.bool("METRICS", bool(keys or networks)),
@@ -32,12 +33,8 @@ def read(env: Env) -> MetricsSettings:
     )
 
 
-def _entries(text: str | None) -> list[str]:
-    return [entry.strip() for entry in (text or "").split(",") if entry.strip()]
-
-
 def _networks(text: str | None) -> list[Network]:
-    return [ip_network(entry) for entry in _entries(text)]
+    return [ip_network(entry) for entry in entries(text)]
 
 
 def _is_list_of_networks(text: str) -> None:

@@ -8,6 +8,7 @@ from marshmallow import ValidationError, validate
 from msgspec import Struct
 
 from app.domain.config import Secret
+from app.settings.environment import entries
 
 POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
@@ -32,12 +33,11 @@ def read(env: Env) -> RecordsSettings:
     # Where nothing is recorded, that variable is somebody else's.
     check = None if is_on is False else _postgres_or_empty
     database_url = Secret((env.str("DATABASE_URL", "", validate=check) or "").strip()) or None
-    keys = (key.strip() for key in (env.str("RECORDS_KEY", "") or "").split(","))
     return RecordsSettings(
         on=database_url is not None if is_on is None else is_on,
         database_url=database_url,
         path=Path(env.str("RECORDS_PATH", "") or "glottis.db"),
-        keys=tuple(Secret(key) for key in keys if key),
+        keys=tuple(map(Secret, entries(env.str("RECORDS_KEY", "")))),
         queue=env.int("RECORDS_QUEUE", 10_000, validate=validate.Range(200, 1_000_000)),
         kept_days=env.int("RECORDS_KEPT_DAYS", 30, validate=validate.Range(0, 36_500)),
     )
