@@ -9,8 +9,10 @@ BIN := $(VENV)/bin
 run: $(VENV)/.run  ## talk to a real model on 127.0.0.1:8000
 	@$(BIN)/python -m app.cli.run
 
+test: export PYTHONDONTWRITEBYTECODE :=  # hundreds of servers are booted, and compile the same files
 test: $(VENV)/.dev check  ## everything that CI runs
-	$(BIN)/pytest
+	$(BIN)/pytest --half together --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --half alone
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

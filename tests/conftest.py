@@ -1,6 +1,7 @@
 """What every test may use: scripted upstreams, and the gateway in front of them. Only loopback can be reached."""
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,35 @@ from postgres import Postgres
 from upstreams import AnthropicUpstream, OpenAIUpstream
 from valkeys import RealValkey, running_valkey
 
+TESTS = Path(__file__).parent
+
+sys.setswitchinterval(0.001)
+"""Upstreams are threads of this process: one that has an answer to send waits so long for each of the busy others."""
+
 LOOPBACK = ("127.", "::1", "localhost")
+
+ALONE = (
+    *("api/test_disconnect.py", "api/test_heavy.py", "api/test_slow.py", "e2e/test_*.py", "faults/test_*.py"),
+    *("local/test_*.py", "records/test_outage.py", "upstreams/test_upstreams.py"),
+)
+"""What looks at times, or loads the machine: nothing else may run beside it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run be of one half of the tests."""
+    parser.addoption(
+        "--half", choices=["alone", "together"], help="run what must run ALONE, or what may run in parallel"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the other half out: to import it would take seconds."""
+    half = config.getoption("half")
+    if half is None or collection_path.suffix != ".py":
+        return None
+    place = collection_path.relative_to(TESTS)
+    is_alone = any(place.match(each) for each in ALONE)
+    return True if is_alone != (half == "alone") else None
 
 
 @pytest.fixture(autouse=True, scope="session")

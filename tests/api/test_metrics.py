@@ -97,6 +97,13 @@ def test_a_proxy_opens_nothing(make: Make, header: str) -> None:
     assert status(make(METRICS_KEY=METRICS_KEY), HERE, METRICS_KEY, **forwarded) == 200
 
 
+def test_a_trusted_proxy(make: Make) -> None:
+    """Behind as many proxies as are trusted, an address is what the last of them says, limits or not."""
+    application = make(METRICS_ALLOW="10.0.0.0/8", TRUSTED_HOPS="1")
+    addresses = (CLUSTER, ELSEWHERE, f"{ELSEWHERE}, {CLUSTER}", f"{CLUSTER}, {ELSEWHERE}")
+    assert [status(application, HERE, **{"X-Forwarded-For": each}) for each in addresses] == [200, 403] * 2
+
+
 def test_an_application_by_itself(make: Make) -> None:
     """Without gunicorn's configuration there is one process, and it tells of itself, requests it refused among them."""
     client = make(METRICS="true").test_client()

@@ -133,7 +133,9 @@ def test_a_call_s_status(outcome: Any) -> None:
     assert (call.status.status_code is StatusCode.ERROR) == (outcome in ("failed", "cut"))
 
 
-@pytest.mark.parametrize("end", [*FAULTS, "completed", "length", "refused", "caller_gone", "limit", "invalid_request"])
+@pytest.mark.parametrize(
+    "end", [*sorted(FAULTS), "completed", "length", "refused", "caller_gone", "limit", "invalid_request"]
+)
 def test_a_turn_s_status(end: Any) -> None:
     """A turn is an error if the server or a provider failed; its class is told, its words are not."""
     (turn,) = spans(end=end, error="ProviderBroken: words that may repeat what was said")
