@@ -3,9 +3,12 @@
 The figures and traps behind these values: docs/operations.md.
 """
 
+import gevent
 from gevent import monkey
 
 monkey.patch_all()
+# Or every greenlet would look at the stack of the one that spawned it, and keep it, for debuggers.
+gevent.config.track_greenlet_tree = False
 
 import atexit  # noqa: E402 (the patch comes before everything else)
 import gc  # noqa: E402
@@ -60,8 +63,10 @@ timeout = 60
 # event (app/api/worker.py), and the workers are gone 2 s before it.
 graceful_timeout = max(3, _whole("SHUTDOWN_S", 30) - 2)
 
-# Of the headers that a proxy may set (FORWARDED_ALLOW_IPS is * on Heroku, so anybody), none changes what a path means.
+# Of the headers that a proxy may set none means anything to gunicorn: it need not look who the client is (4 us).
 forwarder_headers = ""
+secure_scheme_headers = {}
+forwarded_allow_ips = "*"
 
 # Its own lines in the form of the others.
 logger_class = "app.telemetry.foreign.ServerLogger"

@@ -68,7 +68,8 @@ def _require_own_key(setting: str) -> None:
 
 def sent_key(keys: Collection[str]) -> str | None:
     """Return which of the keys the request sends; see `key_of`."""
-    return key_of(keys, [request.headers.get(header, "") for header in HEADERS])
+    headers = request.headers
+    return key_of(keys, [headers.get(header, "") for header in HEADERS])
 
 
 def key_of(keys: Collection[str], sent: Iterable[str]) -> str | None:

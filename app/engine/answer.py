@@ -5,6 +5,7 @@ It is a generator of events, which whoever wants the answer advances; closing it
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Literal, NamedTuple
 
@@ -23,7 +24,7 @@ from app.domain.events import Event, Events, Filler, Finish, Text, Usage, is_spe
 from app.domain.ports import Cache, Provider
 from app.domain.request import TurnRequest
 from app.domain.turn import Attempt
-from app.engine.attempt import LiveAttempt, closed_quietly
+from app.engine.attempt import LiveAttempt
 from app.engine.breaker import Breaker
 from app.engine.following import Elsewhere
 from app.engine.patience import Patience
@@ -152,7 +153,7 @@ class Answer:
         while True:
             self.attempt = attempt
             try:
-                yield from self._relayed(attempt, asked, race, patience, said)
+                yield from relay(attempt, asked, self.tally, patience, said=said)
                 break
             except ProviderError as cut:
                 if not self.may_go_on(patience):
@@ -165,6 +166,10 @@ class Answer:
                 except ProviderRequestRefused:
                     raise cut from None  # the caller's own request was fine
                 self.resumes += 1
+            except BaseException as error:
+                race.over(attempt, "cut" if isinstance(error, Exception) else "left", error)
+                raise
+        race.over(attempt, "answered")
         yield self.tally.usage or Usage()
 
     def _race(self, route: Route, patience: Patience) -> Race:
@@ -177,31 +182,13 @@ class Answer:
             self.past,
             began_at=self.began_at,
             is_streamed=self.request.stream,
-            fillers=self._phrases(route.budget.filler),
+            filler=partial(self._phrase, route.budget.filler),
         )
 
-    def _phrases(self, phrases: Sequence[str]) -> Iterator[str]:
-        """Yield what fills a silence, in turn with all other answers."""
-        for number in self.means.phrases:
-            self.tally.fillers += 1
-            yield phrases[number % len(phrases)]
-
-    def _relayed(
-        self, attempt: LiveAttempt, request: TurnRequest, race: Race, patience: Patience, said: str
-    ) -> Iterator[Event]:
-        """Yield one attempt's answer. However it ends the call ends; of a ProviderError the caller takes note."""
-        budget = request.budget
-        heartbeat_s = budget.heartbeat_s if request.stream and budget.heartbeat_s < budget.idle_s else 0.0
-        try:
-            yield from relay(attempt, request, self.tally, patience, heartbeat_s=heartbeat_s, said=said)
-        except ProviderError:
-            raise
-        except BaseException as error:
-            race.over(attempt, "cut" if isinstance(error, Exception) else "left", error)
-            raise
-        finally:
-            closed_quietly(attempt)
-        race.over(attempt, "answered")
+    def _phrase(self, phrases: Sequence[str]) -> str:
+        """Return what fills a silence, in turn with all other answers."""
+        self.tally.fillers += 1
+        return phrases[next(self.means.phrases) % len(phrases)]
 
     def may_go_on(self, patience: Patience) -> bool:
         """Whether what was said so far can be continued: words can, a call that has begun or a refusal cannot."""

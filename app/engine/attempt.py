@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 
 import gevent
 from gevent.queue import Empty, Queue, SimpleQueue
@@ -50,21 +51,23 @@ class LiveAttempt:
         self.began_at = time.monotonic()
         self.deadline_s = deadline_s
         self._request = request
-        self._arrivals = arrivals
+        self._arrivals: SimpleQueue[LiveAttempt] | None = arrivals
         self._call = partial(provider.stream, request, target.model)
         self._events: Events | None = None
+        self._paced: Events | None = None
         self._before_commit: list[Event] = []
         self._is_closed = False
         self._greenlet: gevent.Greenlet | None = gevent.spawn(self._listen)
 
     def events(self, heartbeat_s: float = 0.0) -> Iterator[Event]:
-        """Yield the answer from its start; raises ProviderError where it breaks off.
+        """Return the answer from its start; raises ProviderError where it breaks off.
 
         With `heartbeat_s` it yields a Pause whenever nothing has come for so long.
         """
-        yield from self._before_commit
-        if self._events is not None:
-            yield from _paced(self._events, heartbeat_s) if heartbeat_s else self._events
+        rest = self._events or iter(())
+        if heartbeat_s:
+            rest = self._paced = _paced(rest, heartbeat_s)
+        return chain(self._before_commit, rest)
 
     def is_mute(self) -> bool:
         """Whether it has not spoken although it had MUTE_S."""
@@ -75,7 +78,10 @@ class LiveAttempt:
         self._is_closed = True
         if self._greenlet is not None:
             self._greenlet.kill(block=False)  # which closes the call from within
-        elif self._events is not None:
+            return
+        if self._paced is not None:
+            self._paced.close()  # or the call would still be read
+        if self._events is not None:
             self._events.close()
 
     def record(self, outcome: Outcome, turn_began_at: float, error: BaseException | None = None) -> Attempt:
@@ -100,12 +106,14 @@ class LiveAttempt:
         """Call, and wait for the first event that the caller can hear, or for the end."""
         try:
             self._events = self._call()
+            del self._call  # an answer may be long, and a worker has thousands of them
             self._until_it_speaks(self._events)
         except BaseException as error:  # whatever it is, the turn must hear of it
             self.error = error
         self._greenlet = None
-        if not self._is_closed:
-            self._arrivals.put(self)
+        arrivals, self._arrivals = self._arrivals, None
+        if not self._is_closed and arrivals is not None:
+            arrivals.put(self)
         elif self._events is not None:
             closed_quietly(self._events)  # it spoke in the very moment, or will not hear of it
 
@@ -147,7 +155,7 @@ def silence_is_an_answer(request: TurnRequest) -> bool:
     return offered and last is not None and set(text_of(last.get("content"))) <= SILENCE
 
 
-def _paced(events: Events, heartbeat_s: float) -> Iterator[Event]:
+def _paced(events: Iterator[Event], heartbeat_s: float) -> Events:
     """Yield the events, read by a greenlet of their own, and a Pause whenever none has come for so long."""
     read: Queue[Event | BaseException | None] = Queue(IN_A_ROW)
 

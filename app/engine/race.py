@@ -10,7 +10,7 @@ import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import NamedTuple
 
 from gevent.queue import Empty, SimpleQueue
@@ -65,7 +65,7 @@ class Race:
         *,
         began_at: float,
         is_streamed: bool,
-        fillers: Iterator[str],
+        filler: Callable[[], str],
     ) -> None:
         self._budget = budget
         self._providers = providers
@@ -74,18 +74,19 @@ class Race:
         self._past = past
         self._began_at = began_at
         self._is_streamed = is_streamed
-        self._fillers = fillers
+        self._filler = filler
         self._left = breaker.ordered(targets, budget)
         self._asked_at: defaultdict[Target, list[float]] = defaultdict(list)
         self._running: list[LiveAttempt] = []
-        self._arrivals: SimpleQueue[LiveAttempt] = SimpleQueue()
         self._agenda: list[_Item] = []
         self._numbers = itertools.count()
         self._refusal: BaseException | None = None
+        self._arrivals: SimpleQueue[LiveAttempt]
 
     def run(self, request: TurnRequest) -> Run:
         """Ask the targets in order, until one speaks."""
         self._request = request
+        self._arrivals = SimpleQueue()
         if self._is_streamed:
             self._plan("pause", self._budget.headers_after_s)
             if self._budget.filler_after_s:
@@ -100,6 +101,7 @@ class Race:
         The caller has heard the answer's beginning, so nothing but the rest may follow.
         """
         self._request = request
+        self._arrivals = SimpleQueue()
         self._refusal = None
         self._running.append(cut)
         self._lost(cut, "cut", error)
@@ -133,6 +135,7 @@ class Race:
                     self._lost(arrived, "failed", arrived.error)
         finally:
             self._agenda.clear()
+            del self._arrivals  # a queue is 2 KB, and an answer may be long
             left, self._running = self._running, []
             for attempt in left:
                 closed_quietly(attempt)
@@ -167,7 +170,7 @@ class Race:
                     self._ask(self._left.pop(0))
                 case "fill":
                     self._plan_pause()
-                    yield Filler(next(self._fillers))
+                    yield Filler(self._filler())
                 case "pause":
                     self._plan_pause()
                     yield Pause()

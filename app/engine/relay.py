@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from app.domain.errors import GlottisError, ProviderBroken
 from app.domain.events import Event, Finish, Start, Text, ToolCall, Usage
 from app.domain.request import TurnRequest
-from app.engine.attempt import LiveAttempt
+from app.engine.attempt import LiveAttempt, closed_quietly
 from app.engine.patience import Patience
 from app.engine.seam import Seam
 from app.engine.tally import Tally, counted
@@ -17,10 +17,9 @@ def relay(
     tally: Tally,
     patience: Patience,
     *,
-    heartbeat_s: float = 0.0,
     said: str = "",
 ) -> Iterator[Event]:
-    """Yield the attempt's answer to its one Finish, and add its usage to the tally.
+    """Yield the attempt's answer to its one Finish, end its call, and add its usage to the tally.
 
     With `said`, the attempt goes on after those words: what it says of them again is left out. Raises GlottisError
     where the answer breaks off before its Finish; after it, there is nothing left to lose.
@@ -29,6 +28,8 @@ def relay(
     usage: Usage | None = None
     chars = 0
     is_finished = False
+    budget = request.budget
+    heartbeat_s = budget.heartbeat_s if request.stream and budget.heartbeat_s < budget.idle_s else 0.0
     try:
         for event in patience.over(attempt.events(heartbeat_s)):
             if type(event) is Usage:
@@ -46,6 +47,7 @@ def relay(
         if not is_finished:
             raise
     finally:
+        closed_quietly(attempt)
         attempt.usage = counted(usage, request, chars)
         tally.add(attempt.usage)
     if not is_finished:

@@ -160,7 +160,7 @@ class Turn:
         self._is_heard = False
         self._is_closed = False
         self._ends_at = math.inf
-        self._reason: GlottisError = ProviderTimeout(detail="total_s is over, and nobody took the answer")
+        self._reason: GlottisError | None = None
         self._error: BaseException | None = None
 
     def begin(self) -> None:
@@ -186,7 +186,7 @@ class Turn:
         """End a turn that does not end by itself: a caller who takes nothing, a function that clings to its call."""
         self._caller.hang_up()
         with contextlib.suppress(Exception):
-            self.close(self._reason)
+            self.close(self._reason or ProviderTimeout(detail="total_s is over, and nobody took the answer"))
 
     def events(self) -> Iterator[Event]:
         """Yield the answer."""

@@ -14,7 +14,7 @@ class Reply:
     """What llhttp has read of one response; its methods are httptools' callbacks."""
 
     __slots__ = (
-        *("begun", "complete", "head_complete", "header_count", "headers"),
+        *("begun", "complete", "has_length", "head_complete", "header_count", "headers"),
         *("keep_alive", "parser", "pieces", "status"),
     )
 
@@ -27,6 +27,8 @@ class Reply:
         self.begun = False
         self.head_complete = False
         self.complete = False
+        self.has_length = False
+        """Whether HTTP says where the body ends; without, only the closing connection ends it."""
         self.keep_alive = False
         self.parser = HttpResponseParser(self)
 
@@ -44,6 +46,7 @@ class Reply:
             self.headers.clear()
         else:
             self.head_complete = True
+            self.has_length = not self.headers.keys().isdisjoint({b"content-length", b"transfer-encoding"})
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""
@@ -63,10 +66,6 @@ class Reply:
     def named(self) -> dict[str, str]:
         """Return the headers as text."""
         return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()}
-
-    def ends_at_close(self) -> bool:
-        """Whether the body has no length, so that only the closing connection ends it."""
-        return not self.headers.keys() & {b"content-length", b"transfer-encoding"}
 
 
 class NoReplyError(Exception):
@@ -101,7 +100,7 @@ def receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
 
 
 def _end_at_close(reply: Reply, *, reused: bool) -> None:
-    if reply.head_complete and reply.ends_at_close():
+    if reply.head_complete and not reply.has_length:
         reply.complete = True
     elif reused and not reply.begun:
         raise NoReplyError

@@ -31,6 +31,8 @@ class Lesson(NamedTuple):
     param: str | None = None
 
 
+NOTHING: frozenset[str] = frozenset()
+
 Table = Mapping[str, Lesson]
 
 
@@ -46,7 +48,7 @@ class Lessons:
     def of(self, model: str) -> frozenset[str]:
         """Return the names of the lessons that this model has taught."""
         if not self._until:
-            return frozenset()
+            return NOTHING
         now = self._clock()
         return frozenset(name for (taught_by, name), until in self._until.items() if taught_by == model and now < until)
 
@@ -74,6 +76,7 @@ class Lessons:
                 self._learn(model, name)
                 continue
             if first is not None:
+                del call  # which holds the request
                 yield first
                 yield from events
             return

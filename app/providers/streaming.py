@@ -1,6 +1,5 @@
 """One upstream answer, from bytes to events: the loop that every provider with a server shares."""
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -25,36 +24,30 @@ class Reader(Protocol):
         ...
 
 
-@contextlib.contextmanager
-def _as_broken() -> Iterator[None]:
-    """Raise what no reader can make sense of as the provider's failure."""
-    try:
-        yield
-    except EventTooLongError as error:
-        raise ProviderBroken(detail="an event of the stream has no end") from error
-    except RecursionError as error:  # nothing of ours recurses: it is what came that is nested
-        raise ProviderBroken(detail="the answer is nested too deeply") from error
-
-
 def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader) -> Events:
     """Make the call and yield the events of its answer; raises ProviderError."""
     body: Body | None = None
     try:
-        with _as_broken():
-            reply, body = call()
-            del call  # which holds the request: an answer may be long, and a worker has thousands of them
-            if reply.headers.get(b"content-encoding", b"identity") != b"identity":
-                raise ProviderBroken(detail="answered with a compressed stream, unasked")
-            decoder = Decoder()
-            while not reader.done and (data := body.read()):
-                payloads = decoder.feed(data)
-                if len(payloads) == 1:
-                    yield from reader.read(payloads[0])
-                else:
-                    yield from _read_together(reader, payloads)
-            if not reader.done:
-                yield from _read_together(reader, decoder.flush())
-            yield from _ended(reader, reply)
+        reply, body = call()
+        del call  # which holds the request: an answer may be long, and a worker has thousands of them
+        if reply.headers.get(b"content-encoding", b"identity") != b"identity":
+            raise ProviderBroken(detail="answered with a compressed stream, unasked")
+        content_type = reply.headers.get(b"content-type", b"missing").decode("latin-1")
+        reply.headers.clear()  # 3 KB a stream, with all that a provider's edge adds
+        decoder = Decoder()
+        while not reader.done and (data := body.read()):
+            payloads = decoder.feed(data)
+            if len(payloads) == 1:
+                yield from reader.read(payloads[0])
+            else:
+                yield from _read_together(reader, payloads)
+        if not reader.done:
+            yield from _read_together(reader, decoder.flush())
+        yield from _ended(reader, content_type)
+    except EventTooLongError as error:
+        raise ProviderBroken(detail="an event of the stream has no end") from error
+    except RecursionError as error:  # nothing of ours recurses: it is what came that is nested
+        raise ProviderBroken(detail="the answer is nested too deeply") from error
     finally:
         if body is not None:
             try:
@@ -91,10 +84,10 @@ def _read_together(reader: Reader, payloads: list[bytes]) -> Iterator[Event]:
         yield Text("".join(words))
 
 
-def _ended(reader: Reader, reply: Reply) -> Iterator[Event]:
+def _ended(reader: Reader, content_type: str) -> Iterator[Event]:
     """Yield the last events. A page or JSON ends here, as no answer; a stream that is only called so was read."""
     try:
         yield from reader.finish()
     except ProviderBroken as error:
-        error.detail = f"{error.detail}; its content-type is {reply.named().get('content-type', 'missing')}"
+        error.detail = f"{error.detail}; its content-type is {content_type}"
         raise

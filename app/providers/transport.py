@@ -219,7 +219,9 @@ def default_ssl_context() -> ssl.SSLContext:
 def _send(connection: Connection, wire: bytes, write_s: float | None) -> None:
     connection.sock.settimeout(write_s)
     try:
-        connection.sock.sendall(wire)
+        sent = connection.sock.send(wire)  # gevent's sendall asks for the size of the send buffer first
+        if sent < len(wire):
+            connection.sock.sendall(memoryview(wire)[sent:])
     except TimeoutError as error:
         raise ProviderTimeout(detail="the request could not be sent in time") from error
     except OSError as error:

@@ -62,9 +62,14 @@ def whole(told: Told, request: TurnRequest) -> JSON:
     }
 
 
+def never(error: BaseException) -> None:
+    """Be told of what nobody foresaw."""
+    raise AssertionError from error
+
+
 def streamed(told: Told, request: TurnRequest) -> JSON:
     """Stream the answer, and add it up as a client does; or the error that ends it."""
-    stream = b"".join(ChunkEncoder("chatcmpl-1", 1, request).stream(answered(told)))
+    stream = b"".join(ChunkEncoder("chatcmpl-1", 1, request).stream(answered(told), never))
     *blocks, rest = stream.decode().split("\n\n")
     assert rest == ""
     assert all(block.startswith("data: ") for block in blocks)

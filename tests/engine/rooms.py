@@ -124,7 +124,7 @@ class Racing:
             self.past,
             began_at=time.monotonic(),
             is_streamed=request.stream,
-            fillers=(settings.filler[number % len(settings.filler)] for number in itertools.count()),
+            filler=itertools.cycle(settings.filler).__next__,
         )
         self.run = self.race.run(request)
         self.meanwhile: list[Filler | Pause] = []

@@ -30,8 +30,8 @@ def is_ticking() -> bool:
 
 def test_silence_in_real_time() -> None:
     """Within a tick of the time that was asked for, the waiting is over."""
-    waiting = Patience(TICK_S, FAR)
     began_at = time.monotonic()
+    waiting = Patience(TICK_S, FAR)
     with pytest.raises(errors.ProviderTimeout):
         list(waiting.over(iter(Event().wait, None)))
     assert TICK_S * 0.9 <= time.monotonic() - began_at < 5 * TICK_S

@@ -126,7 +126,7 @@ def turn(provider: Played) -> Iterator[bytes]:
     router = Router({"m": Route([Target("played", "m")])}, {"played"}, {"played"}, None)
     desk = Desk(router, {"played": provider}, [TurnLog()])
     taken = desk.take(load_request(msgspec.json.decode(BODY), request_id="r"))
-    yield from ChunkEncoder("id", 1, taken.request).stream(taken.events())
+    yield from ChunkEncoder("id", 1, taken.request).stream(taken.events(), taken.close)
     taken.close()
 
 
