@@ -1,6 +1,8 @@
 """create_app: the only place that sees every room, and joins them."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -20,6 +22,14 @@ from app.telemetry import logs
 BLUEPRINTS = (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint, turns.blueprint)
 
 
+class Application(Flask):
+    """Flask, with what it need not ask at every request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function as it is: none here is async, and to find that out takes 40 calls a request."""
+        return func
+
+
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application for these settings; raises SettingsError where a part of it cannot start."""
     logs.configure(settings.log.level, settings.log.format)
@@ -34,7 +44,7 @@ def create_app(settings: Settings) -> Flask:
     cost_of, cache, fleet = prices_of(settings).cost_usd, cache_of(settings, store), fleet_of(store)
     desk = Desk(router, providers, observers, cost_of, listeners, cache, fleet)
 
-    app = Flask("glottis", static_folder=None)
+    app = Application("glottis", static_folder=None)
     app.debug = False  # whatever FLASK_DEBUG says: what goes wrong inside is nobody's business outside
     _configure(app, settings)
     app.extensions["glottis.desk"] = desk

@@ -69,7 +69,7 @@ def _require_own_key(setting: str) -> None:
 def sent_key(keys: Collection[str]) -> str | None:
     """Return which of the keys the request sends; see `key_of`."""
     headers = request.headers
-    return key_of(keys, [headers.get(header, "") for header in HEADERS])
+    return key_of(keys, [value for header in HEADERS if (value := headers.get(header))])
 
 
 def key_of(keys: Collection[str], sent: Iterable[str]) -> str | None:

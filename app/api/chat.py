@@ -1,9 +1,9 @@
 """POST /v1/chat/completions: a request in, a turn's answer out, streamed or whole."""
 
+import secrets
 import time
-import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import msgspec
@@ -24,43 +24,54 @@ from app.domain.request import TurnRequest
 from app.engine.turn import Turn
 from app.schemas.chat import load_request
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 blueprint = Blueprint("chat", __name__)
 
 PATHS = [base + path for base in ("/v1", "") for path in ("/chat/completions", "/chat/completions/chat/completions")]
 """ElevenLabs appends /chat/completions to whatever base was pasted: with /v1, without, or already the full URL."""
 
-STREAM_HEADERS = {"X-Accel-Buffering": "no"}
+STREAM_HEADERS = [("Content-Type", "text/event-stream; charset=utf-8"), ("X-Accel-Buffering", "no")]
 
 
 def chat_completions() -> Response:
     """Answer a turn."""
-    environ = request.environ
+    environ, taker = request.environ, desk()
     turn_request = environ[ASKED] = _read_request(request._get_current_object())  # type: ignore[attr-defined]
     watch = CallerWatch(environ)
     watch.start()
     admission: Admission | None = None
     try:
-        if desk().open_turns:
+        if taker.open_turns:
             # Words that wait for other callers go first; and calls that came together go out together, so that their
             # chunks come in step and share the loop's wake-ups: 8.3 ms of CPU a turn instead of 10.5, 50 at once.
             gevent.sleep(0)
         admission = admit(turn_request)
         environ[TAKEN] = True
         del environ[ASKED]  # or it would be kept for as long as the answer lasts
-        turn = desk().take(turn_request, watch, admission)
+        turn = taker.take(turn_request, watch, admission)
     except BaseException as error:
         account(error)
         watch.stop()
         if admission is not None:
             admission.close()
         raise
-    completion_id, created = f"chatcmpl-{uuid.uuid4().hex[:29]}", int(time.time())
+    completion_id, created = f"chatcmpl-{secrets.token_hex(15)[:29]}", int(time.time())
     if turn_request.stream:
         encoder = ChunkEncoder(completion_id, created, turn.request)
         stream = AnswerStream(turn, watch, encoder)
-        response = Response(stream, mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
-        return told(response, turn)
+        return told(StreamResponse(stream, headers=STREAM_HEADERS), turn)
     return told(_whole(turn, watch, completion_id, created), turn)
+
+
+class StreamResponse(Response):
+    """A streamed answer, handed to the server as it is: werkzeug would look into its headers and its body first."""
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Serve it."""
+        start_response(self.status, self.headers.to_wsgi_list())
+        return cast("Iterable[bytes]", self.response)
 
 
 class AnswerStream:
@@ -108,7 +119,7 @@ def _read_request(asked: Request) -> TurnRequest:
         request_id=environ["glottis.request_id"],
         caller=environ.get("glottis.caller", ""),
         conversation_id=headers.get("X-Conversation-Id"),
-        traceparent=traceparent(),
+        traceparent=traceparent(environ),
         conversation_id_fields=config["CONVERSATION_ID_FIELDS"],
         caching=allowed_by(headers.get("Cache-Control")),
         max_tokens_limit=config["MAX_TOKENS_LIMIT"],

@@ -1,8 +1,8 @@
 """What happens to every request: its path is tidied, and it gets an id and a clock."""
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,16 +29,17 @@ class TidyPath:
 def _begin() -> None:
     environ = request.environ
     environ["glottis.started_at"] = time.monotonic()
-    given = request.headers.get("X-Request-Id", "")
-    environ["glottis.request_id"] = given if REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    environ["glottis.request_id"] = given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
 
 
 def _finish(response: Response) -> Response:
     environ = request.environ
     elapsed_s = time.monotonic() - environ["glottis.started_at"]
-    response.headers["X-Request-Id"] = environ["glottis.request_id"]
+    headers = response.headers
+    headers.add("X-Request-Id", environ["glottis.request_id"])
     # Seconds until the headers leave, as in the seed; a stream goes on after them.
-    response.headers["X-Process-Time"] = f"{elapsed_s:.4f}"
+    headers.add("X-Process-Time", f"{elapsed_s:.4f}")
     return response
 
 

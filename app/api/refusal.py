@@ -30,7 +30,7 @@ def account(error: BaseException) -> bool:
         asked,
         request_id=environ["glottis.request_id"],
         caller=environ.get("glottis.caller", ""),
-        traceparent=traceparent(),
+        traceparent=traceparent(environ),
     )
     environ[TAKEN] = True
     desk().refuse(known, CallerWatch(environ), error)

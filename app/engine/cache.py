@@ -98,7 +98,7 @@ def replayed(events: Sequence[Event], patience: Patience, *, is_streamed: bool) 
     has_spoken = False
     for event in events:
         if gap_s and has_spoken and not isinstance(event, Finish | Usage):
-            with patience.waiting():
+            with patience:
                 gevent.sleep(gap_s)
         yield event
         has_spoken = has_spoken or is_speakable(event)

@@ -106,7 +106,7 @@ class Following:
         heard_at_s = patience.now_s()  # which does not count what this process was too busy to hear
         while True:
             try:
-                with patience.waiting():
+                with patience:
                     message: Said | NotHere = self._inbox.get(timeout=DOUBT_S)
             except Empty:
                 is_there = self._fleet.tell(self.leader, encode(Ping()))

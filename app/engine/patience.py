@@ -4,9 +4,9 @@ A timer for every read would cost 10 us of CPU under gevent, 1 ms for a turn of 
 benchmark); this costs three attribute writes an event, and a walk over the open turns every TICK_S.
 """
 
-import contextlib
 import time
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -65,16 +65,14 @@ class Patience:
         """Whether the turn has no more time at all."""
         return self._error is not None
 
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Wait inside; raises what ends the waiting."""
+    def __enter__(self) -> None:
+        """Wait inside `with`; raises what ends the waiting."""
         self.wait()
-        try:
-            yield
-        except TimeIsUp as up:
-            raise up.error from None
-        finally:
-            self._waiting = False
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._waiting = False
+        if isinstance(error, TimeIsUp):
+            raise error.error from None
 
     def wait(self) -> None:
         """Begin to wait, in this greenlet; raises the error if there is one already."""

@@ -3,7 +3,6 @@
 What is to happen, and when, stands on an agenda: ask a target, hedge, fill the silence, send the headers.
 """
 
-import contextlib
 import heapq
 import itertools
 import random
@@ -150,8 +149,11 @@ class Race:
         waits_s = [attempt.deadline_s - now_s for attempt in self._running]
         waits_s += [item.at - now for item in self._agenda[:1]]
         arrived: LiveAttempt | None = None
-        with contextlib.suppress(Empty), self._patience.waiting():
-            arrived = self._arrivals.get(timeout=max(0.0, min(waits_s)))
+        try:
+            with self._patience:
+                arrived = self._arrivals.get(timeout=max(0.0, min(waits_s)))
+        except Empty:
+            pass  # something else is due
         return arrived
 
     def _due(self) -> Iterator[Filler | Pause]:

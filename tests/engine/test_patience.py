@@ -199,7 +199,7 @@ def test_before_the_first_word_there_is_no_idle_time() -> None:
     patience = Patience(TICK_S, FAR)
 
     def wait() -> None:
-        with patience.waiting():
+        with patience:
             gevent.sleep(0.02)
 
     waiting = gevent.spawn(wait)
