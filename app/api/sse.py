@@ -32,6 +32,8 @@ class ChunkEncoder:
         self._include_usage = request.include_usage
         self._reasoning_content = request.reasoning_content
         self._role_sent = False
+        self._text_head = self._text_tail = b""
+        """Around a chunk's words; made after the first piece, because the caller waits for that one."""
 
     def stream(self, events: Iterable[Event], failed: Callable[[GlottisError], None]) -> Iterator[bytes]:
         """Yield the bytes of the answer, one piece for each event.
@@ -41,7 +43,7 @@ class ChunkEncoder:
         """
         try:
             for event in events:
-                if type(event) is Text and event.logprobs is None and self._role_sent:
+                if type(event) is Text and event.logprobs is None and self._text_head:
                     yield b"".join((self._text_head, _encode(event.text), self._text_tail))
                 elif piece := self._piece(event):
                     yield piece
@@ -80,8 +82,7 @@ class ChunkEncoder:
             self._frame["service_tier"] = start.service_tier
         if start.system_fingerprint:
             self._frame["system_fingerprint"] = start.system_fingerprint
-        if self._role_sent:  # by a filler
-            self._prepare()
+        self._text_head = b""
 
     def _prepare(self) -> None:
         head, tail = self._chunk({"content": ""}).split(b'"content":""')
@@ -90,9 +91,10 @@ class ChunkEncoder:
     def _role(self) -> bytes:
         """Return the role-only first chunk, once."""
         if self._role_sent:
+            if not self._text_head:
+                self._prepare()
             return b""
         self._role_sent = True
-        self._prepare()
         return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, logprobs: Any = None) -> bytes:
