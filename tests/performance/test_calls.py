@@ -6,14 +6,18 @@ passes it pays for each call about 0.1 us a chunk, and says why the new figure i
 line: a glance at the clock for the largest gap, and until the first sentence has ended a search for its end.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import pytest
+from gateway import clean_environment
 from upstreams.anthropic import event
+from werkzeug.test import EnvironBuilder
 
 from app.api.sse import ChunkEncoder
 from app.domain.config import Route, Target
@@ -22,6 +26,7 @@ from app.domain.ports import Model
 from app.domain.request import TurnRequest
 from app.engine.routing import Router
 from app.engine.turn import Desk
+from app.factory import create_app
 from app.providers.anthropic.answers import AnswerReader as AnthropicReader
 from app.providers.anthropic.models import facts_of
 from app.providers.anthropic.translate import to_body as to_anthropic
@@ -29,9 +34,17 @@ from app.providers.openai.translate import AnswerReader as OpenAIReader
 from app.providers.openai.translate import to_body as to_openai
 from app.providers.streaming import stream_events
 from app.schemas.chat import load_request
+from app.settings import Settings
 from app.telemetry.logs import TurnLog
 
 FEW, MANY = 100, 300
+
+PATH = "/v1/chat/completions"
+
+FUNCTION = """
+[routes.m]
+target = "function:functions.my_agent:answer"
+"""
 
 
 class Bytes:
@@ -39,8 +52,7 @@ class Bytes:
 
     def __init__(self, chunks: list[bytes]) -> None:
         self._chunks = iter(chunks)
-
-    headers: ClassVar[dict[bytes, bytes]] = {b"content-type": b"text/event-stream"}
+        self.headers = {b"content-type": b"text/event-stream"}
 
     def read(self) -> bytes:
         """Return the next chunk."""
@@ -133,8 +145,8 @@ def turn(provider: Played) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("chunks", "reader", "bound"),
     [
-        (openai_chunks, OpenAIReader, 39),
-        (anthropic_chunks, lambda: AnthropicReader({}), 44),
+        (openai_chunks, OpenAIReader, 38),
+        (anthropic_chunks, lambda: AnthropicReader({}), 43),
     ],
     ids=["openai", "anthropic"],
 )
@@ -163,3 +175,27 @@ def test_calls_per_request() -> None:
 
     work()
     assert count_calls(work) <= 720
+
+
+def test_calls_before_the_first_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a request's head to an answer's first chunk it takes no more calls than this, Flask's own included."""
+    (tmp_path / "glottis.toml").write_text(FUNCTION, "utf-8")
+    monkeypatch.setattr(os, "environ", clean_environment() | {"ALLOW_ANONYMOUS": "true"})
+    monkeypatch.chdir(tmp_path)
+    app = create_app(Settings.load())
+
+    def turn() -> int:
+        posted = EnvironBuilder(path=PATH, method="POST", data=BODY, content_type="application/json").get_environ()
+        answer: Any = None
+
+        def until_first() -> None:
+            nonlocal answer
+            answer = app(posted, lambda *_: lambda _: None)
+            assert next(iter(answer)).startswith(b"data: ")
+
+        calls = count_calls(until_first)
+        answer.close()
+        return calls
+
+    turn()
+    assert turn() <= 885
