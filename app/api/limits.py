@@ -106,10 +106,7 @@ class Admission:
 
     def _tell(self, place: str | None, tokens: int) -> None:
         try:
-            if place is not None:
-                self._limiter.leave(self._meters, place)
-            if tokens:
-                self._limiter.charge(self._meters, tokens)
+            self._limiter.leave(self._meters, place, tokens)
         except StoreDown:
             return  # the store has told of it
 

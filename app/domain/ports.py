@@ -157,12 +157,8 @@ class Limiter(Protocol):
         """Take a place for a turn at every meter, or none if one is full; return its name, for `leave`."""
         ...
 
-    def leave(self, meters: Sequence[Meter], place: str) -> None:
-        """Give the place back."""
-        ...
-
-    def charge(self, meters: Sequence[Meter], tokens: int) -> None:
-        """Count what a turn has used, whether or not there was room for it."""
+    def leave(self, meters: Sequence[Meter], place: str | None, tokens: int) -> None:
+        """Give a turn's place back, if it had one, and count the tokens it used, whether or not there was room."""
         ...
 
 

@@ -56,6 +56,12 @@ return 1
 """
 """Renews the place that belongs to each key, if it is still held."""
 
+LEAVE = """
+for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end
+return 1
+"""
+"""Gives a place back at every key."""
+
 
 class _Script(NamedTuple):
     text: str
@@ -72,6 +78,7 @@ _SPEND = _script(RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW.decode())
 _SPENT = _script(RedisStorage.SCRIPT_SLIDING_WINDOW.decode())
 _ENTER = _script(ENTER)
 _RENEW = _script(RENEW)
+_LEAVE = _script(LEAVE)
 
 Call = tuple[_Script, list[str], list[float | str]]
 """A script, its keys and its arguments."""
@@ -113,25 +120,15 @@ class SharedLimits:
             self._renewing = gevent.spawn(self._renew)
         return place
 
-    def leave(self, meters: Sequence[Meter], place: str) -> None:
-        """Give the place back; see domain.ports.Limiter."""
-        keys = self._held.pop(place, ())
-
-        def work(client: Redis) -> None:
-            for key in keys:
-                client.zrem(key, place)
-
-        self._store.run(work)
-
-    def charge(self, meters: Sequence[Meter], tokens: int) -> None:
-        """Count tokens; see domain.ports.Limiter."""
-        self._run(
-            [
-                (_SPEND, _token_keys(name), [UNBOUNDED, WINDOW_S, tokens])
-                for name, limits in meters
-                if limits.tokens_per_minute
-            ]
-        )
+    def leave(self, meters: Sequence[Meter], place: str | None, tokens: int) -> None:
+        """Give the place back, and count tokens; see domain.ports.Limiter."""
+        calls: list[Call] = []
+        if place is not None:
+            calls.append((_LEAVE, self._held.pop(place, []), [place]))
+        if tokens:
+            counted = [name for name, limits in meters if limits.tokens_per_minute]
+            calls += [(_SPEND, _token_keys(name), [UNBOUNDED, WINDOW_S, tokens]) for name in counted]
+        self._run(calls)
 
     def _renew(self) -> None:
         while self._held:

@@ -78,18 +78,14 @@ class LocalLimits:
         self._running.update(meter.name for meter in bounded)
         return "here"
 
-    def leave(self, meters: Sequence[Meter], place: str) -> None:
-        """Give the place back; see domain.ports.Limiter."""
-        for meter in meters:
-            if meter.limits.turns_at_once:
-                self._running[meter.name] -= 1
-                if not self._running[meter.name]:
-                    del self._running[meter.name]
-
-    def charge(self, meters: Sequence[Meter], tokens: int) -> None:
-        """Count tokens; see domain.ports.Limiter."""
+    def leave(self, meters: Sequence[Meter], place: str | None, tokens: int) -> None:
+        """Give the place back, and count tokens; see domain.ports.Limiter."""
         for name, limits in meters:
-            if limits.tokens_per_minute:
+            if place is not None and limits.turns_at_once:
+                self._running[name] -= 1
+                if not self._running[name]:
+                    del self._running[name]
+            if tokens and limits.tokens_per_minute:
                 self._storage.acquire_sliding_window_entry(f"tokens:{name}", UNBOUNDED, WINDOW_S, tokens)
 
     def _count(self, meter: Meter) -> Count:

@@ -35,7 +35,7 @@ class LimiterContract:
     def test_tokens_count_though_there_is_no_room(self, limiter: Limiter) -> None:
         """What was spent was spent: the window is over its limit then."""
         for tokens in (60, 60):
-            limiter.charge([CALLER, ROUTE], tokens)
+            limiter.leave([CALLER, ROUTE], None, tokens)
         (count,) = limiter.count([CALLER])
         assert count.tokens is not None
         assert count.tokens.remaining == 0
@@ -49,7 +49,7 @@ class LimiterContract:
         second = limiter.enter([CALLER])
         assert second is not None
         assert limiter.enter([CALLER]) is None
-        limiter.leave([CALLER, ROUTE], first)
+        limiter.leave([CALLER, ROUTE], first, 0)
         assert limiter.enter([CALLER, ROUTE]) is not None
         assert limiter.enter([CALLER]) is None
 

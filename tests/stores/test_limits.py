@@ -50,7 +50,7 @@ def test_two_workers_share(valkey: RealValkey) -> None:
     one, other = limiter_at(valkey), limiter_at(valkey)
     meters = [Meter("caller", Limits(requests_per_minute=2, tokens_per_minute=10, turns_at_once=1))]
     one.count(meters)
-    one.charge(meters, 4)
+    one.leave(meters, None, 4)
     assert one.enter(meters) is not None
     (count,) = other.count(meters)
     assert count.requests is not None
@@ -64,7 +64,7 @@ def test_everything_expires(valkey: RealValkey) -> None:
     limiter = limiter_at(valkey)
     meters = [Meter("caller", Limits(requests_per_minute=2, tokens_per_minute=10, turns_at_once=1))]
     limiter.count(meters)
-    limiter.charge(meters, 4)
+    limiter.leave(meters, None, 4)
     limiter.enter(meters)
     client = valkey.client()
     left_s = {key: client.ttl(key) for key in client.scan_iter()}
@@ -100,7 +100,7 @@ def test_a_store_that_is_down_says_so(own_valkey: RealValkey) -> None:
     calls: list[Callable[[], object]] = [
         lambda: limiter.count([Meter("caller", Limits(requests_per_minute=1))]),
         lambda: limiter.enter(ONE_AT_ONCE),
-        lambda: limiter.leave(ONE_AT_ONCE, "place"),
+        lambda: limiter.leave(ONE_AT_ONCE, "place", 0),
     ]
     for call in calls:
         with pytest.raises(StoreDown):
@@ -117,7 +117,7 @@ def test_a_place_is_held_while_the_turn_runs(valkey: RealValkey, monkeypatch: py
     with gevent.Timeout(10):
         while (client.zscore("glottis:turns:caller", place) or 0.0) <= first_ends_at:
             gevent.sleep(0.01)
-    holder.leave(ONE_AT_ONCE, place)
+    holder.leave(ONE_AT_ONCE, place, 0)
     with gevent.Timeout(10):
         holder._renewing.join()  # nothing is left to renew
     assert client.zcard("glottis:turns:caller") == 0

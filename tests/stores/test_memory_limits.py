@@ -44,7 +44,7 @@ def test_expired_windows_are_forgotten() -> None:
     limits = Limits(requests_per_minute=1, tokens_per_minute=1)
     meters = [Meter(f"caller {number}", limits) for number in range(100)]
     limiter.count(meters)
-    limiter.charge(meters, 1)
+    limiter.leave(meters, None, 1)
     storage = limiter._storage
     assert (len(storage.events), len(storage.storage)) == (100, 100)
     for (entry,) in storage.events.values():
@@ -62,7 +62,7 @@ def test_nothing_is_kept_of_turns_that_are_over() -> None:
     meters = [Meter("caller", Limits(turns_at_once=1))]
     place = limiter.enter(meters)
     assert place is not None
-    limiter.leave(meters, place)
+    limiter.leave(meters, place, 0)
     assert not limiter._running
 
 
