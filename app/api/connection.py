@@ -54,9 +54,6 @@ class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no 
     unread: dict[Any, float]
     """All clients of the worker that have to be waited for, until they take what is sent, each with the time since."""
 
-    _is_head = False
-    _head: bytes | None = None
-
     is_slow = False
     """Whether it took too long over an answer."""
 
@@ -119,27 +116,12 @@ class ClientSocket(gevent.socket.socket):  # type: ignore[misc] # gevent has no 
             raise http.LimitRequestHeaders("all of the head")
         return data
 
-    def begin_answer(self) -> None:
-        """What is sent next is an answer's head, and goes out with the first piece of its body: one wake-up less."""
-        self._is_head = True
-
-    def end_answer(self) -> None:
-        """Send the head of an answer that had no body."""
-        self._is_head = False
-        if self._head is not None:
-            self.sendall(b"")
-
     def sendall(self, data: bytes, flags: int = 0) -> None:
         """Send all of the data; whatever does not fit into the send buffer at once goes gevent's way.
 
         gevent's own asks for the size of the send buffer and cuts the data into pieces before each send, which is about
         7 us of the 110 that a chunk costs in all (the benchmark's turn, both variants in turn, on a slow machine).
         """
-        if self._is_head:
-            self._head, self._is_head = data, False
-            return
-        if self._head is not None:
-            data, self._head = self._head + data, None
         try:
             sent = self._sock.send(data, flags)
         except BlockingIOError:

@@ -120,17 +120,13 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         if is_plain and not sock.has_waited and req.req_number > 1:
             let_others()  # it has sent this one before it heard the answer to the last
         body = RequestBody(req) if has_body(req) else None
-        if is_plain:
-            sock.begin_answer()
-            if body is not None:
-                sock.await_body()
+        if is_plain and body is not None:
+            sock.await_body()
         try:
             super().handle_request(listener_name, req, sock, addr)
         finally:
-            if is_plain:
-                sock.end_answer()
-                if body is not None and body.is_unread:
-                    sock.linger()
+            if is_plain and body is not None and body.is_unread:
+                sock.linger()
         if is_plain:
             if sock.is_slow:
                 raise StopIteration  # gunicorn's word for the end of a connection
