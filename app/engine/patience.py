@@ -151,7 +151,8 @@ class _Clock:
     def add(self, turn: Patience) -> None:
         if not self._turns:
             self._ticked_at = time.monotonic()
-            self._timer.start(self._tick)
+            # The loop's own time is as old as the last wake-up of whoever begins this turn.
+            self._timer.start(self._tick, update=True)
         self._turns.add(turn)
 
     def discard(self, turn: Patience) -> None:
