@@ -95,6 +95,12 @@ class Gateway:
                 raise AssertionError(f"no {count} lines {fields} among {self.lines[-20:]}")
             return matching()
 
+    def wait_for(self, text: str, timeout_s: float = 5.0) -> None:
+        """Wait until it has printed this."""
+        with self._news:
+            if not self._news.wait_for(lambda: text in self.output, timeout_s):
+                raise AssertionError(f"no {text!r} among {self.lines[-20:]}")
+
     @property
     def output(self) -> str:
         """Everything it has printed."""

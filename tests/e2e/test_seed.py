@@ -67,7 +67,7 @@ def newcomers() -> Iterator[Gateway]:
     environment = {"API_KEYS": "", "PORT": str(PORT)}
     gateway = Gateway(environment, command=[sys.executable, "-m", "app.cli.run"], port=PORT)
     with gateway:
-        assert "curl -N http://127.0.0.1:8000/v1/chat/completions" in gateway.output
+        gateway.wait_for("curl -N http://127.0.0.1:8000/v1/chat/completions")
         yield gateway
 
 
