@@ -20,8 +20,9 @@ sys.setswitchinterval(0.001)
 LOOPBACK = ("127.", "::1", "localhost")
 
 ALONE = (
-    *("api/test_disconnect.py", "api/test_heavy.py", "api/test_slow.py", "e2e/test_*.py", "faults/test_*.py"),
-    *("local/test_*.py", "records/test_outage.py", "upstreams/test_upstreams.py"),
+    *("api/test_disconnect.py", "api/test_heavy.py", "api/test_slow.py", "e2e/test_*.py", "engine/test_*.py"),
+    *("faults/test_*.py", "local/test_*.py", "records/test_outage.py", "telemetry/test_traces.py"),
+    *("upstreams/test_upstreams.py",),
 )
 """What looks at times, or loads the machine: nothing else may run beside it."""
 
