@@ -51,7 +51,7 @@ class LiveAttempt:
         self.began_at = time.monotonic()
         self.deadline_s = deadline_s
         self._request = request
-        self._arrivals: SimpleQueue[LiveAttempt] | None = arrivals
+        self._arrivals = arrivals
         self._call = partial(provider.stream, request, target.model)
         self._events: Events | None = None
         self._paced: Events | None = None
@@ -111,8 +111,9 @@ class LiveAttempt:
         except BaseException as error:  # whatever it is, the turn must hear of it
             self.error = error
         self._greenlet = None
-        arrivals, self._arrivals = self._arrivals, None
-        if not self._is_closed and arrivals is not None:
+        arrivals = self._arrivals
+        del self._arrivals  # which is for the race alone
+        if not self._is_closed:
             arrivals.put(self)
         elif self._events is not None:
             closed_quietly(self._events)  # it spoke in the very moment, or will not hear of it

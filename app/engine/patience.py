@@ -86,20 +86,17 @@ class Patience:
         self._silent_ticks = 0
         count = 0
         try:
-            self.wait()
-            for event in events:
-                count += 1
-                if count % IN_A_ROW == 0:
-                    let_others()
-                self._waiting = False
-                if is_speakable(event):
-                    self._silent_ticks = 0
-                yield event
-                self.wait()
-        except TimeIsUp as up:
-            raise up.error from None
+            with self:
+                for event in events:
+                    count += 1
+                    if count % IN_A_ROW == 0:
+                        let_others()
+                    self._waiting = False
+                    if is_speakable(event):
+                        self._silent_ticks = 0
+                    yield event
+                    self.wait()
         finally:
-            self._waiting = False
             self._silent_ticks = None
 
     def hurry(self) -> None:

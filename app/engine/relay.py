@@ -12,12 +12,7 @@ from app.engine.tally import Tally, counted
 
 
 def relay(
-    attempt: LiveAttempt,
-    request: TurnRequest,
-    tally: Tally,
-    patience: Patience,
-    *,
-    said: str = "",
+    attempt: LiveAttempt, request: TurnRequest, tally: Tally, patience: Patience, *, said: str = ""
 ) -> Iterator[Event]:
     """Yield the attempt's answer to its one Finish, end its call, and add its usage to the tally.
 
