@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import gevent
+from gevent import getcurrent
 
 from app.domain.errors import GlottisError, ProviderTimeout, TimeIsUp
 from app.domain.events import Event, is_speakable
@@ -78,24 +79,29 @@ class Patience:
         """Begin to wait, in this greenlet; raises the error if there is one already."""
         if self._error is not None:
             raise self._error
-        self._greenlet = gevent.getcurrent()
+        self._greenlet = getcurrent()
         self._waiting = True
 
     def over(self, events: Iterator[Event]) -> Iterator[Event]:
         """Yield the events of an answer that has begun; raises ProviderTimeout where it falls silent."""
         self._silent_ticks = 0
-        count = 0
+        count, this_pass, loop = 0, -1, gevent.get_hub().loop
         try:
             with self:
                 for event in events:
                     count += 1
                     if count % IN_A_ROW == 0:
-                        let_others()
+                        last_pass, this_pass = this_pass, loop.iteration
+                        if this_pass == last_pass:  # nothing of this row had to be waited for
+                            let_others()
                     self._waiting = False
                     if is_speakable(event):
                         self._silent_ticks = 0
                     yield event
-                    self.wait()
+                    if self._error is not None:  # as `wait` has it; a chunk costs no call more
+                        raise self._error
+                    self._greenlet = getcurrent()
+                    self._waiting = True
         finally:
             self._silent_ticks = None
 

@@ -1,6 +1,8 @@
 """Server-sent events read from bytes: the `data` of each event, however the bytes are split (WHATWG HTML, 9.2.6)."""
 
 BOM = b"\xef\xbb\xbf"
+CR, LF = 13, 10
+"""As numbers: to look for bytes in bytes is an exception first, inside of Python 3.11 (1.5 us of a chunk's 4)."""
 
 
 LONGEST_EVENT_BYTES = 4 * 1024 * 1024
@@ -29,7 +31,7 @@ class Decoder:
             self._begun = True
             data = data.removeprefix(BOM)
         held = b""
-        if b"\r" in data:
+        if CR in data:
             # A final CR may be the first half of a CRLF.
             if data.endswith(b"\r"):
                 data, held = data[:-1], b"\r"
@@ -48,18 +50,20 @@ class Decoder:
 
 def _is_one_line(data: bytes) -> bool:
     """Whether this is one whole event of one line, as nearly every packet of a stream is."""
-    return (
-        data.startswith(b"data: ")
-        and data.endswith(b"\n\n")
-        and data.find(b"\n") == len(data) - 2 > 6
-        and b"\r" not in data
-    )
+    end = len(data) - 2
+    return data.find(b"\n") == end > 6 and data[-1] == LF and data[:6] == b"data: " and CR not in data
 
 
 def _payloads(blocks: list[bytes]) -> list[bytes]:
     payloads = []
     for block in blocks:
-        payload = block[6:] if block.startswith(b"data: ") and b"\n" not in block else _data_of(block)
+        line_end = block.find(b"\n")
+        if line_end < 0 and block[:6] == b"data: ":
+            payload = block[6:]
+        elif 0 < line_end == block.rfind(b"\n") and block[:7] == b"event: " and block.find(b"\ndata: ") == line_end:
+            payload = block[line_end + 7 :]  # as Anthropic puts every event
+        else:
+            payload = _data_of(block)
         if payload:
             payloads.append(payload)
     return payloads

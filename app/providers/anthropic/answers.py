@@ -1,6 +1,6 @@
 """What Anthropic streams, as events; pure functions. The numbers are the cases of docs/anthropic.md (29 to 33)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -70,24 +70,18 @@ class AnswerReader:
         self._counts: dict[str, int] = {}
         self._stop_reason: str | None = None
 
-    def read(self, payload: bytes) -> Iterator[Event]:
-        """Yield the events of one payload; raises ProviderError for an error in the stream, or what is no event."""
+    def read(self, payload: bytes) -> Iterable[Event]:
+        """Return the events of one payload; raises ProviderError for an error in the stream, or what is no event."""
         try:
             event = _decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ProviderBroken(detail="not an event") from error
-        delta = event.delta
-        if event.type == "content_block_delta" and delta is not None:
-            if delta.text:
-                yield Text(delta.text)
-            elif delta.partial_json:
-                yield from self._call(event.index, arguments=delta.partial_json)
-            elif delta.thinking:
-                yield Reasoning(delta.thinking)
-        elif event.type == "content_block_start" and event.content_block is not None:
-            yield from self._block(event.index, event.content_block)
-        else:
-            yield from self._frame(event)
+        if event.type == "content_block_delta" and event.delta is not None:
+            # Words, as nearly every event is: no generator is made for it.
+            return (Text(event.delta.text),) if event.delta.text else self._delta(event.index, event.delta)
+        if event.type == "content_block_start" and event.content_block is not None:
+            return self._block(event.index, event.content_block)
+        return self._frame(event)
 
     def finish(self) -> Iterator[Event]:
         """Yield the finish and the usage; raises ProviderBroken if `message_stop` never came (32)."""
@@ -116,6 +110,12 @@ class AnswerReader:
                 self.done = True
             case "error" | "" if event.type or event.error:
                 raise failure_in_stream(event.error)
+
+    def _delta(self, index: int, delta: _Piece) -> Iterator[Event]:
+        if delta.partial_json:
+            yield from self._call(index, arguments=delta.partial_json)
+        elif delta.thinking:
+            yield Reasoning(delta.thinking)
 
     def _block(self, index: int, block: _Block) -> Iterator[Event]:
         if block.type == "text" and block.text:

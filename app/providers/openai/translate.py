@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -121,12 +121,18 @@ class _Chunk(msgspec.Struct, gc=False):
     usage: Any = None
     error: Any = None
     id: Any = None
+
+
+class _FirstChunk(_Chunk, gc=False):
+    """The one that is asked who speaks; of all that follow, that is not even read."""
+
     model: Any = None
     system_fingerprint: Any = None
     service_tier: Any = None
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
+_decode_first = msgspec.json.Decoder(_FirstChunk).decode
 
 
 class AnswerReader:
@@ -139,20 +145,43 @@ class AnswerReader:
         self._calls = ToolCalls()
         self._usage: Any = None
 
-    def read(self, payload: bytes) -> Iterator[Event]:
-        """Yield the events of one payload; raises ProviderError for an error in the stream, or what is no chunk."""
-        if payload.startswith(b"[DONE]"):
+    def read(self, payload: bytes) -> Iterable[Event]:
+        """Return the events of one payload; raises ProviderError for an error in the stream, or what is no chunk."""
+        if payload[:6] == b"[DONE]":
             self.done = True
-            return
+            return ()
         try:
-            chunk = _decode(payload)
+            chunk = _decode(payload) if self._started else _decode_first(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ProviderBroken(detail="not a chunk") from error
         if chunk.error is not None:
             raise failure_in_stream(chunk.error)
+        if chunk.usage is not None:
+            # Some servers count in every chunk; the last one holds.
+            self._usage = chunk.usage
+        if chunk.choices and self._started and not self._finished:
+            choice = chunk.choices[0]
+            delta = choice.delta
+            # Words and nothing else, as nearly every chunk is: no generator is made for it.
+            if (
+                delta is not None
+                and type(delta.content) is str
+                and delta.content
+                and not (
+                    delta.tool_calls
+                    or delta.reasoning_content
+                    or delta.reasoning
+                    or delta.refusal
+                    or choice.finish_reason
+                )
+            ):
+                return (Text(delta.content, choice.logprobs if isinstance(choice.logprobs, dict) else None),)
+        return self._events(chunk, payload)
+
+    def _events(self, chunk: _Chunk, payload: bytes) -> Iterator[Event]:
         if chunk.choices is None and b'"error"' in payload:
             _raise_bare_error(payload)
-        if not self._started and (chunk.id or chunk.choices):  # Azure's first chunk has neither
+        if isinstance(chunk, _FirstChunk) and (chunk.id or chunk.choices):  # Azure's first chunk has neither
             self._started = True
             yield Start(
                 *(value if isinstance(value, str) else "" for value in (chunk.id, chunk.model)),
@@ -167,9 +196,6 @@ class AnswerReader:
                 yield from self._delta(choice.delta, choice.logprobs)
             if choice.finish_reason:
                 yield from self._finish(choice.finish_reason)
-        if chunk.usage is not None:
-            # Some servers count in every chunk; the last one holds.
-            self._usage = chunk.usage
 
     def finish(self) -> Iterator[Event]:
         """Yield what the end of the stream adds: the usage, and the finish that a bare `[DONE]` stands for."""
