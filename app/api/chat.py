@@ -88,23 +88,32 @@ class AnswerStream:
         self.turn.close()
 
 
-class StreamResponse(Response):
-    """A streamed answer, handed to the server as it is: werkzeug would look into its headers and its body first."""
+class BareResponse(Response):
+    """An answer handed to the server as it is: werkzeug would look into its headers and its body first, in 60 calls."""
+
+    def __init__(self, body: Iterable[bytes], headers: list[tuple[str, str]]) -> None:
+        """Take the body, and the headers that say all of it."""
+        super().__init__(body, headers=headers)
+        self._body = body
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Serve it."""
+        start_response(self.status, self.headers.to_wsgi_list())
+        return self._body
+
+
+class StreamResponse(BareResponse):
+    """A streamed answer."""
 
     def __init__(self, turn_request: TurnRequest, watch: CallerWatch) -> None:
         """Make all that does not depend on what the model says."""
         self._stream = AnswerStream(watch, ChunkEncoder(_new_id(), int(time.time()), turn_request))
-        super().__init__(self._stream, headers=STREAM_HEADERS)
+        super().__init__(self._stream, STREAM_HEADERS)
 
     def of(self, turn: Turn) -> "StreamResponse":
         """Return it as the answer to this turn."""
         self._stream.turn = turn
         return self
-
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Serve it."""
-        start_response(self.status, self.headers.to_wsgi_list())
-        return self._stream
 
 
 def _new_id() -> str:
@@ -122,7 +131,7 @@ def _whole(turn: Turn, watch: CallerWatch) -> Response:
     finally:
         watch.stop()
         turn.close(error)
-    return Response(answer, content_type="application/json")
+    return BareResponse([answer], [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
 
 
 def _read_request(asked: Request, config: Config) -> TurnRequest:

@@ -167,17 +167,16 @@ def _check_parts(content: Any, index: int) -> None:
 
 
 def _tool(tool: Any, index: int) -> Tool:
-    match tool:
-        case {"type": kind} if kind not in ("function", None):
-            raise ValidationError({index: {"type": ["Only tools of type function are supported."]}})
-        case {"function": {"name": str(name), **rest}}:
-            pass  # as in the seed, the type may be left out
-        case _:
-            raise ValidationError({index: ["Expected a function with a name."]})
+    # As in the seed, the type may be left out.
+    if isinstance(tool, dict) and tool.get("type") not in ("function", None):
+        raise ValidationError({index: {"type": ["Only tools of type function are supported."]}})
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or not isinstance(name := function.get("name"), str):
+        raise ValidationError({index: ["Expected a function with a name."]})
     for field, expected in (("description", str), ("parameters", dict), ("strict", bool)):
-        if not isinstance(rest.get(field), expected | None):
+        if field in function and not isinstance(function[field], expected | None):
             raise ValidationError({index: {"function": {field: [f"Expected {_NAMES[expected]}."]}}})
-    known = {key: value for key, value in rest.items() if key in FUNCTION_FIELDS and value is not None}
+    known = {key: value for key, value in function.items() if key in FUNCTION_FIELDS and value is not None}
     return {"type": "function", "function": {"name": name, **known}}  # type: ignore[typeddict-item]
 
 
