@@ -85,6 +85,17 @@ def test_methods(app: Application) -> None:
     assert answers_of(app, "http://any.example:1/streamed?a=b")[0] == 200
 
 
+def test_paths_that_are_known(app: Application) -> None:
+    """A path is the same when it is asked for again, with its variables; and only those without are kept."""
+    app.add_url_rule("/named/<name>", view_func=lambda name: name)
+    for _ in range(2):
+        assert answers_of(app, "/named/one")[:2] == (200, "one")
+        assert answers_of(app, "/named/two")[:2] == (200, "two")
+        assert answers_of(app, "/streamed")[0] == 200
+        assert [answers_of(app, path, "POST")[0] for path in ("/streamed", "/none")] == [405, 404]
+    assert app._known_paths.keys() == {("GET", "/streamed")}
+
+
 def test_contexts_end(app: Application) -> None:
     """Nothing of a request is left when it is over."""
     answers_of(app, "/streamed")
