@@ -1,14 +1,12 @@
 """create_app: the only place that sees every room, and joins them."""
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
-from flask import Flask, Request
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import MapAdapter
 
 from app.api import auth, chat, errors, headers, health, hooks, limits, metrics, models, openapi, turns
+from app.api.application import Application
 from app.domain.ports import Observer, Provider, Resident
 from app.engine.catalogue import Catalogue
 from app.engine.routing import Router
@@ -21,20 +19,6 @@ from app.settings import Settings
 from app.telemetry import logs
 
 BLUEPRINTS = (chat.blueprint, models.blueprint, health.blueprint, openapi.blueprint, turns.blueprint)
-
-
-class Application(Flask):
-    """Flask, with what it need not ask at every request."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as it is: none here is async, and to find that out takes 40 calls a request."""
-        return func
-
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the request's view. No route here depends on the host, which Flask would look into."""
-        if request is None:
-            return None
-        return self.url_map.bind("", path_info=request.path, default_method=request.method)
 
 
 def create_app(settings: Settings) -> Flask:

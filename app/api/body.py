@@ -17,6 +17,9 @@ MOST_CONTAINERS = 10_000
 
 MOST_VALUES = 100_000
 
+LONGEST_LENGTH = 16
+"""Digits of a length."""
+
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
@@ -60,7 +63,7 @@ def read_body(request: Request, most: int) -> bytes:
 
     werkzeug reads it in pieces, for each of which gunicorn moves all that it has: 30 ms for 4 MB.
     """
-    length = request.content_length
+    length = _length(request)
     if length is None and not request.environ.get("wsgi.input_terminated"):
         return b""
     if length is not None and length > most:
@@ -74,6 +77,13 @@ def read_body(request: Request, most: int) -> bytes:
     if length is not None and len(body) < length:
         raise ClientDisconnected
     return body
+
+
+def _length(request: Request) -> int | None:
+    """Return the length that the head says; werkzeug, which knows the odd cases too, takes 19 calls for it."""
+    given = request.environ.get("CONTENT_LENGTH", "")
+    is_plain = given.isdecimal() and len(given) < LONGEST_LENGTH and "HTTP_TRANSFER_ENCODING" not in request.environ
+    return int(given) if is_plain else request.content_length
 
 
 def is_too_dense(body: bytes) -> bool:

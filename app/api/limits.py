@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import gevent
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 
 from app.domain.errors import RateLimitExceeded, StoreDown, TokenLimitExceeded
 from app.domain.limits import MARGIN_S, Count, Limits, Meter, Window
@@ -111,9 +111,9 @@ class Admission:
             return  # the store has told of it
 
 
-def admit(turn: TurnRequest) -> Admission | None:
-    """Let a turn through, or raise RateLimitExceeded or StoreDown; see Gate."""
-    gate: Gate | None = current_app.extensions["glottis.gate"]
+def admit(app: Flask, turn: TurnRequest) -> Admission | None:
+    """Let a turn of this application through, or raise RateLimitExceeded or StoreDown; see Gate."""
+    gate: Gate | None = app.extensions["glottis.gate"]
     return None if gate is None else gate.admit(turn)
 
 

@@ -35,7 +35,7 @@ def init_app(app: Flask, settings: MetricsSettings, measured: "Metrics") -> None
 
 
 def _require_leave(settings: MetricsSettings) -> None:
-    if settings.keys and sent_key(settings.keys) is None:
+    if settings.keys and sent_key(request.environ, settings.keys) is None:
         raise InvalidKey("Missing or incorrect key. Send METRICS_KEY as 'Authorization: Bearer KEY'.")
     if settings.networks is None:
         return

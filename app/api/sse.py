@@ -1,7 +1,7 @@
 """Events to bytes: a streamed Chat Completions answer, in the byte shape of OpenAI's.
 
 A chunk of text, by far the most frequent, is one concatenation: what does not change in an answer is encoded once
-(0.9 us a chunk instead of 4.6 us through a dict, measured by timeit).
+(0.9 us a chunk instead of 4.6 us through a dict, measured by timeit), most of it before its first word has come.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +19,16 @@ DONE = b"data: [DONE]\n\n"
 _encode = msgspec.json.encode
 
 
+def _choices(delta: dict[str, Any], finish_reason: str | None = None, logprobs: Any = None) -> bytes:
+    """Return a chunk's choices, as they follow on what stands before them."""
+    choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+    return b',"choices":[%s]' % _encode(choice)
+
+
+_ROLE = _choices({"role": "assistant", "content": "", "refusal": None})
+_TEXT_HEAD, _TEXT_TAIL = _choices({"content": "?"}).split(b'"?"')
+
+
 class ChunkEncoder:
     """Encodes one answer, under the model's name that the caller asked for."""
 
@@ -30,10 +40,11 @@ class ChunkEncoder:
             "model": request.model,
         }
         self._include_usage = request.include_usage
-        self._reasoning_content = request.reasoning_content
+        self.shows_reasoning = request.reasoning_content
         self._role_sent = False
-        self._text_head = self._text_tail = b""
-        """Around a chunk's words; made after the first piece, because the caller waits for that one."""
+        self._end = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
+        self._text_tail = _TEXT_TAIL + self._end
+        self._begin_chunks()
 
     def stream(self, events: Iterable[Event], failed: Callable[[GlottisError], None]) -> Iterator[bytes]:
         """Yield the bytes of the answer, one piece for each event.
@@ -43,8 +54,9 @@ class ChunkEncoder:
         """
         try:
             for event in events:
-                if type(event) is Text and event.logprobs is None and self._text_head:
-                    yield b"".join((self._text_head, _encode(event.text), self._text_tail))
+                if type(event) is Text and event.logprobs is None:
+                    words = b"".join((self._text_head, _encode(event.text), self._text_tail))
+                    yield words if self._role_sent else self._role() + words
                 elif piece := self._piece(event):
                     yield piece
             yield DONE
@@ -75,34 +87,30 @@ class ChunkEncoder:
             case ToolCall():
                 return self._role() + self._chunk({"tool_calls": [_tool_call(event)]})
             case Reasoning():
-                return self._role() + self._chunk({"reasoning_content": event.text}) if self._reasoning_content else b""
+                return self._role() + self._chunk({"reasoning_content": event.text}) if self.shows_reasoning else b""
 
     def _begin(self, start: Start) -> None:
         if start.service_tier:
             self._frame["service_tier"] = start.service_tier
         if start.system_fingerprint:
             self._frame["system_fingerprint"] = start.system_fingerprint
-        self._text_head = b""
+        if start.service_tier or start.system_fingerprint:
+            self._begin_chunks()
 
-    def _prepare(self) -> None:
-        head, tail = self._chunk({"content": ""}).split(b'"content":""')
-        self._text_head, self._text_tail = head + b'"content":', tail
+    def _begin_chunks(self) -> None:
+        """Encode what stands before a chunk's choices."""
+        self._head = b"data: " + _encode(self._frame)[:-1]
+        self._text_head = self._head + _TEXT_HEAD
 
     def _role(self) -> bytes:
         """Return the role-only first chunk, once."""
         if self._role_sent:
-            if not self._text_head:
-                self._prepare()
             return b""
         self._role_sent = True
-        return self._chunk({"role": "assistant", "content": "", "refusal": None})
+        return b"".join((self._head, _ROLE, self._end))
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, logprobs: Any = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        chunk = {**self._frame, "choices": [choice]}
-        if self._include_usage:
-            chunk["usage"] = None
-        return b"data: %s\n\n" % _encode(chunk)
+        return b"".join((self._head, _choices(delta, finish_reason, logprobs), self._end))
 
     def _usage(self, usage: Usage) -> bytes:
         return b"data: %s\n\n" % _encode({**self._frame, "choices": [], "usage": usage_object(usage)})

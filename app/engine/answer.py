@@ -123,7 +123,9 @@ class Answer:
 
     def made(self, route: Route, patience: Patience, said: str = "") -> Events:
         """Return the answer of a route's targets; what of it was `said` already is not said again."""
-        request = msgspec.structs.replace(self.request, messages=repaired(self.request.messages))
+        request, messages = self.request, repaired(self.request.messages)
+        if messages is not request.messages:
+            request = msgspec.structs.replace(request, messages=messages)
         return self._answered(request, self._race(route, patience), patience, said)
 
     def _work(self) -> Events:

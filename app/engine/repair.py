@@ -19,7 +19,10 @@ def repaired(messages: list[Message]) -> list[Message]:
     A call without a result gets one that says so. A result without a call becomes a user's message, so that what it
     says is not lost. Of several results for one call the last counts.
     """
-    if not any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
+    for message in messages:  # without `any`, which would resume a generator for each
+        if message["role"] == "tool" or message.get("tool_calls"):
+            break
+    else:
         return messages
     mended: list[Message] = []
     exchange = _Exchange()

@@ -167,10 +167,13 @@ class Turn:
         """Wait for the first event."""
         self._first = next(self._events)
         self._committed_at = time.monotonic()
-        # As the route completes it; the id and the trace are this caller's own.
-        self.request = msgspec.structs.replace(
-            self.answer.request, request_id=self.request.request_id, traceparent=self.request.traceparent
-        )
+        # As the route completes it; where an answer is shared, the id and the trace are this caller's own.
+        completed = self.answer.request
+        if self._shared is not None:
+            completed = msgspec.structs.replace(
+                completed, request_id=self.request.request_id, traceparent=self.request.traceparent
+            )
+        self.request = completed
 
     @property
     def due_at(self) -> float:

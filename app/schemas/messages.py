@@ -3,7 +3,7 @@ messages and 3 tools) and say as well which field is wrong. Fields that OpenAI d
 empty ones, which it refuses.
 """
 
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from marshmallow import ValidationError, fields
 
@@ -100,11 +100,12 @@ class ToolChoice(fields.Field[str | JSON]):
 def _message(message: Any, index: int) -> Message:
     if not isinstance(message, dict):
         _refuse("Expected an object.", index)
-    role = message.get("role")
+    role, content = message.get("role"), message.get("content")
     # A list or an object is no role, and cannot be looked up in a set.
     if not isinstance(role, str) or role not in ROLES:
         _refuse(f"Expected one of: {', '.join(sorted(ROLES))}.", index, "role")
-    content = message.get("content")
+    if len(message) == 2 and content and isinstance(content, str) and role != "tool":
+        return message  # type: ignore[return-value] # these two fields are all it has, as with most
     if not isinstance(content, str) and content is not None:
         _check_parts(content, index)
     if role == "assistant":
@@ -119,12 +120,12 @@ def _message(message: Any, index: int) -> Message:
 def _tidied(message: JSON, known: frozenset[str]) -> Message:
     """Return the message with its known fields that say something, and always a content."""
     if message.get("content") and message.keys() <= known and all(message.values()):
-        return cast("Message", message)
+        return message  # type: ignore[return-value] # as it was just found to be
     kept = {key: value for key, value in message.items() if key in known and (value or key == "tool_call_id")}
     if "content" not in kept:
         # Only an assistant that did something else may have said nothing.
         kept["content"] = None if "tool_calls" in kept or "refusal" in kept else ""
-    return cast("Message", kept)
+    return kept  # type: ignore[return-value]
 
 
 def _assistant(message: JSON, index: int) -> JSON:
@@ -166,17 +167,16 @@ def _check_parts(content: Any, index: int) -> None:
 
 
 def _tool(tool: Any, index: int) -> Tool:
-    match tool:
-        case {"type": kind} if kind not in ("function", None):
-            raise ValidationError({index: {"type": ["Only tools of type function are supported."]}})
-        case {"function": {"name": str(name), **rest}}:
-            pass  # as in the seed, the type may be left out
-        case _:
-            raise ValidationError({index: ["Expected a function with a name."]})
+    # As in the seed, the type may be left out.
+    if isinstance(tool, dict) and tool.get("type") not in ("function", None):
+        raise ValidationError({index: {"type": ["Only tools of type function are supported."]}})
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or not isinstance(name := function.get("name"), str):
+        raise ValidationError({index: ["Expected a function with a name."]})
     for field, expected in (("description", str), ("parameters", dict), ("strict", bool)):
-        if not isinstance(rest.get(field), expected | None):
+        if field in function and not isinstance(function[field], expected | None):
             raise ValidationError({index: {"function": {field: [f"Expected {_NAMES[expected]}."]}}})
-    known = {key: value for key, value in rest.items() if key in FUNCTION_FIELDS and value is not None}
+    known = {key: value for key, value in function.items() if key in FUNCTION_FIELDS and value is not None}
     return {"type": "function", "function": {"name": name, **known}}  # type: ignore[typeddict-item]
 
 

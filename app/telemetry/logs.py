@@ -19,6 +19,9 @@ from app.domain.turn import TurnRecord
 Format = Literal["json", "logfmt", "console"]
 Line = MutableMapping[str, Any]
 
+RECORD = "record"
+"""The field whose own fields are the line's: in 30 arguments a turn's line would take a third longer."""
+
 LEVELS = {
     "provider_error": logging.WARNING,
     "provider_timeout": logging.WARNING,
@@ -34,7 +37,9 @@ def _head(_: Any, level: str, line: Line) -> Line:
 
 
 def _json(_: Any, __: str, line: Line) -> bytes:
-    return msgspec.json.encode(line)
+    record = line.pop(RECORD, None)
+    told = msgspec.json.encode(line)
+    return told if record is None else b"%s,%s" % (told[:-1], msgspec.json.encode(record)[1:])
 
 
 def _logfmt() -> Callable[[Any, str, Line], bytes]:
@@ -56,7 +61,9 @@ def _flat(line: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return a line's fields with those of objects beside them, as `usage.prompt_tokens`; a list is JSON."""
     flat: list[tuple[str, Any]] = []
     for name, value in line.items():
-        if isinstance(value, list | tuple):
+        if name == RECORD:
+            flat += _flat(msgspec.structs.asdict(value))
+        elif isinstance(value, list | tuple):
             flat.append((name, msgspec.json.encode(value).decode()))
         elif isinstance(value, Mapping | msgspec.Struct):
             flat += [(f"{name}.{inner}", each) for inner, each in _flat(msgspec.to_builtins(value))]
@@ -102,7 +109,7 @@ class TurnLog:
         """Write the line; see domain.ports.Observer."""
         level = LEVELS.get(record.end, logging.INFO)
         if _lines.is_enabled_for(level):
-            _lines.log(level, "turn", **msgspec.structs.asdict(record))
+            _lines.log(level, "turn", **{RECORD: record})
 
 
 class ContentLog:

@@ -174,11 +174,14 @@ def test_calls_per_request() -> None:
         msgspec.json.encode(to_anthropic(request, "claude-haiku-4-5", facts_of("claude-haiku-4-5")))
 
     work()
-    assert count_calls(work) <= 720
+    assert count_calls(work) <= 495
 
 
 def test_calls_before_the_first_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a request's head to an answer's first chunk it takes no more calls than this, Flask's own included."""
+    """From a request's head to an answer's first chunk it takes no more calls than this, Flask's own included.
+
+    50 of them are made while a model would think, which the function that answers here does not.
+    """
     (tmp_path / "glottis.toml").write_text(FUNCTION, "utf-8")
     monkeypatch.setattr(os, "environ", clean_environment() | {"ALLOW_ANONYMOUS": "true"})
     monkeypatch.chdir(tmp_path)
@@ -198,4 +201,4 @@ def test_calls_before_the_first_chunk(tmp_path: Path, monkeypatch: pytest.Monkey
         return calls
 
     turn()
-    assert turn() <= 885
+    assert turn() <= 526

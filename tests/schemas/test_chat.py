@@ -1,13 +1,15 @@
 """The body of a request: all of Chat Completions is taken and passed on, and ElevenLabs' own traffic with it."""
 
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 import pytest
+from marshmallow import ValidationError
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
 from app.domain.errors import InvalidRequest
 from app.domain.request import TurnRequest
-from app.schemas.chat import CHAT, load_request
+from app.schemas.chat import CHAT, fields_of, load_request
 
 USER = {"role": "user", "content": "Hey, who are you?"}
 TOOL = {"type": "function", "function": {"name": "end_call", "parameters": {"type": "object"}}}
@@ -282,3 +284,26 @@ def test_a_body_is_an_object(body: Any) -> None:
     """Any JSON that is no object is refused in words."""
     with pytest.raises(InvalidRequest, match="JSON object"):
         load(body)
+
+
+ODD = [{"stream_options": {"include_usage": 1}}, {"stop": 5, "seed": "x", "model": ""}, {"tools": [1], "n": 2}]
+
+
+def walked(walk: Callable[[dict[str, Any]], Any], body: dict[str, Any]) -> tuple[Any, Any]:
+    """Return what a walk over a body's fields gives, and what is wrong with it."""
+    try:
+        return list(walk(body).items()), None
+    except ValidationError as error:
+        return None, error.messages
+
+
+@pytest.mark.parametrize("fields", [PASSED_ON, {"unknown": 1, "user": None}, *ODD])
+def test_marshmallow_finds_the_same(fields: dict[str, Any]) -> None:
+    """The walk over a body's fields is our own, and gives what marshmallow's does, in its order."""
+    body = {"messages": [USER], "model": "m", **fields}
+    assert walked(fields_of, body) == walked(CHAT.load, body)
+
+
+def test_marshmallow_misses_the_same() -> None:
+    """A field that must be there."""
+    assert walked(fields_of, {"stop": "END"}) == walked(CHAT.load, {"stop": "END"})
