@@ -94,7 +94,8 @@ def configured(**settings_: Any) -> Config:
 
 
 USUAL = configured()
-NARROW = configured(limit_request_line=24, limit_request_field_size=40, limit_request_fields=3)
+SHORT = configured(limit_request_line=17, limit_request_field_size=40)
+FEW = configured(limit_request_fields=3)
 WIDE = configured(
     permit_obsolete_folding=True, strip_header_spaces=True, permit_unconventional_http_method=True,
     permit_unconventional_http_version=True, casefold_http_method=True, header_map="dangerous",
@@ -125,13 +126,16 @@ def outcome(make: Any, cfg: Config, pieces: list[bytes]) -> Any:
 
 
 @pytest.mark.parametrize(
-    "cfg", [USUAL, NARROW, WIDE, DEFAULT, PROXIED], ids=["usual", "narrow", "wide", "default", "proxied"]
+    "cfg", [USUAL, SHORT, FEW, WIDE, DEFAULT, PROXIED], ids=["usual", "short", "few", "wide", "default", "proxied"]
 )
 @settings(max_examples=400, deadline=None)
 @given(data=sent(), cut=st.none() | st.integers(0, 200))
 @example(data=b"GET / HTTP/1.1\r\nConnection: x\r\nConnection: close\r\n\r\n", cut=None)
 @example(data=b"GET / HTTP/1.1\r\n\r\n", cut=None)
 @example(data=b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n\r\n", cut=None)
+@example(data=b"GET / HTTP/1.1\r\nX-A: close \r\n\r\n", cut=None)
+@example(data=b"GET / HTTP/1.1\r\nConnection: close\t\r\n\r\n", cut=None)
+@example(data=b"GET / HTTP/1.1\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n", cut=None)
 @example(data=b"", cut=None)
 @example(data=b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", cut=None)
 def test_it_is_what_gunicorn_makes_of_it(cfg: Config, data: bytes, cut: int | None) -> None:
