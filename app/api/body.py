@@ -43,6 +43,8 @@ class RequestBody:
 
     def read(self, size: int | None = None) -> bytes:
         """Return so many bytes, or fewer at the end; raises what the socket does, or gunicorn's ParseException."""
+        if not self.is_unread:
+            return b""  # gunicorn asks again before the next request
         data: bytes = self._body.read(size)
         if self._left is not None:
             self._left -= len(data)

@@ -10,6 +10,7 @@ with an error event. `gunicorn.conf.py` sets that timeout from the time that the
 
 import contextlib
 import logging
+import os
 import socket
 import sys
 import time
@@ -20,17 +21,22 @@ from typing import Any
 import gevent
 import msgspec
 from gevent.server import StreamServer
+from gunicorn.config import PostRequest, PreRequest
 from gunicorn.http import errors as http
+from gunicorn.http.parser import RequestParser
 from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
 from app.api.body import RequestBody, has_body
 from app.api.connection import SLOW_S, Bounds, ClientSocket
+from app.api.head import HeadReader, UsualRequest
 from app.api.sse import error_object
+from app.api.wire import Answer, Environs
 from app.domain.errors import GlottisError, InternalError, InvalidRequest, RequestTimeout, unforeseen
 from app.domain.ports import Resident
 from app.engine.patience import let_others
 from app.engine.turn import Desk
+from app.telemetry.foreign import ServerLogger
 from app.telemetry.logs import log
 
 STATUSES: dict[type[Exception], int] = {
@@ -63,11 +69,15 @@ SPARE = 16
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
     """Serves as gunicorn's own does, and answers what it cannot parse in our words."""
 
+    alive: bool
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle_since: dict[Any, float] = {}
         self._unread: dict[Any, float] = {}
         self._connections = 0
+        self._environs: Environs | None = None
+        """None where the operator asks for something that only gunicorn's own way to serve a request does."""
 
     def load_wsgi(self) -> None:
         """Load the application, and what it says of clients."""
@@ -76,6 +86,8 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         self._bounds = Bounds(
             self.cfg.keepalive, config["HEADER_TIMEOUT_S"], config["BODY_TIMEOUT_S"], config["MAX_CONTENT_LENGTH"]
         )
+        RequestParser.mesg_class = HeadReader(self.cfg)
+        self._environs = Environs(self.cfg) if _is_plain(self.cfg, self.log) else None
         # To read a number costs the square of its length: 4 MB of long ones, a fifth of a second.
         sys.set_int_max_str_digits(sys.int_info.str_digits_check_threshold)
 
@@ -123,7 +135,10 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         if is_plain and body is not None:
             sock.await_body()
         try:
-            super().handle_request(listener_name, req, sock, addr)
+            if self._environs is not None and type(req) is UsualRequest and type(addr) is type(listener_name) is tuple:
+                self._answer(self._environs.of(req, sock, addr, listener_name), Answer(req, sock, self.cfg))
+            else:
+                super().handle_request(listener_name, req, sock, addr)
         finally:
             if is_plain and body is not None and body.is_unread:
                 sock.linger()
@@ -132,6 +147,31 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
                 raise StopIteration  # gunicorn's word for the end of a connection
             sock.await_request()
         self._idle_since[sock] = time.monotonic()
+
+    def _answer(self, environ: dict[str, Any], answer: Answer) -> None:
+        """Do what gunicorn's handle_request does, without what an operator might have asked for and has not."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        if not self.alive or not self.cfg.keepalive:
+            answer.force_close()
+        try:
+            answer.send(self.wsgi(environ, answer.start_response))
+        except (OSError, StopIteration):
+            raise  # what happens to a connection
+        except (Exception, SystemExit) as error:
+            if answer.headers_sent:
+                self.log.exception("Error handling request")
+                answer.sock.hang_up()
+                raise StopIteration from None
+            if not isinstance(error, SystemExit | gevent.GreenletExit):
+                raise
+        except gevent.GreenletExit:
+            pass
+        else:
+            if answer.should_close():
+                raise StopIteration
 
     def notify(self) -> None:
         """Be alive, every second; and end clients that do not take what they asked for, where there is no room left."""
@@ -195,6 +235,18 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
             write_nonblock(client, f"{head}\r\n".encode() + body)
         if isinstance(client, ClientSocket) and not isinstance(exc, RequestTimeout):
             client.linger()
+
+
+def _is_plain(cfg: Any, log: Any) -> bool:
+    """Whether nothing is asked for beside an answer: no access log, no hook, no prefix of paths."""
+    return not (
+        cfg.pre_request is not PreRequest.default
+        or cfg.post_request is not PostRequest.default
+        or type(log) is not ServerLogger
+        or log.access_log_enabled
+        or log.error_log.isEnabledFor(logging.DEBUG)  # gunicorn's own hook tells it of each request
+        or os.environ.get("SCRIPT_NAME")
+    )
 
 
 def _end(client: Any) -> None:
