@@ -87,7 +87,8 @@ def key_of(keys: Collection[str], sent: Iterable[str]) -> str | None:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    # Python's own: SHA-256 is OpenSSL's, and takes twice as long (0.7 us).
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 
 _digest_of_ours = cache(_digest)

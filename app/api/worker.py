@@ -116,7 +116,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         if not self.cfg.is_ssl:
             client = ClientSocket(client.family, client.type, fileno=client.detach())
             client.bounds, client.unread = self._bounds, self._unread
-            client.await_request()
+            client.await_request(is_first=True)
         self._idle_since[client] = time.monotonic()
         self._connections += 1
         try:

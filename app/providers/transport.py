@@ -17,13 +17,15 @@ the request is sent, before a byte of the answer, is replaced by a new one, once
 import contextlib
 import functools
 import os
+import select
 import socket
 import ssl
 import time
 from collections import defaultdict, deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import certifi
+from gevent import monkey
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
@@ -33,6 +35,9 @@ from app.providers.http1 import NoReplyError, Reply, receive
 MAX_IDLE_PER_ORIGIN = 64
 MAX_IDLE_S = 60.0
 DRAIN_S = 0.05
+
+poll: Any = monkey.get_original("select", "poll")
+"""The kernel's own, which does not wait here: gevent's would begin to."""
 
 
 class Origin(NamedTuple):
@@ -58,6 +63,8 @@ class Connection:
         """Whether it was idle too long, or the server has closed it or sent something unasked."""
         if time.monotonic() - self.idle_since > MAX_IDLE_S:
             return True
+        if not _has_come(self.sock.fileno()):
+            return False
         self.sock.settimeout(0.0)
         try:
             self.sock.recv(1)
@@ -195,6 +202,13 @@ class Transport:
             connection.close()
             raise
         return reply, Body(self, connection, reply)
+
+
+def _has_come(fileno: int) -> bool:
+    """Whether there is something to read, the end or an error; a look by `recv` that finds nothing is an exception."""
+    look = poll()
+    look.register(fileno, select.POLLIN)
+    return bool(look.poll(0))
 
 
 def _connect_failure(error: BaseException) -> ProviderError | None:
