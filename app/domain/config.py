@@ -46,6 +46,8 @@ class Budget(Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 0.0
     headers_after_s: float = 25.0
     """A streamed answer that has not begun by then sends its headers all the same."""
+    beat_s: float = 0.04
+    """Among many others, an answer whose voice has begun is read every so often; 0: as it comes."""
 
 
 class Vendor(Struct, frozen=True):

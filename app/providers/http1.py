@@ -1,9 +1,11 @@
 """HTTP/1.1 as it is read from a socket: what llhttp makes of a response, and how a response ends."""
 
+import select
 import socket
 import ssl
 from typing import Any
 
+from gevent import monkey
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from app.domain.errors import ProviderBroken, ProviderTimeout
@@ -11,13 +13,19 @@ from app.domain.errors import ProviderBroken, ProviderTimeout
 RECV_BYTES = 65536
 MOST_HEADERS = 1000
 
+MOST_RECORDS = 64
+"""Of TLS, that are read in a row."""
+
+_poll: Any = monkey.get_original("select", "poll")
+"""The kernel's own, which does not wait here: gevent's would let others have a turn."""
+
 
 class Reply:
     """What llhttp has read of one response; its methods are httptools' callbacks."""
 
     __slots__ = (
         *("begun", "complete", "has_length", "head_complete", "header_count", "headers"),
-        *("is_dry", "keep_alive", "parser", "pieces", "status"),
+        *("failure", "is_dry", "keep_alive", "parser", "pieces", "status"),
     )
 
     def __init__(self) -> None:
@@ -29,6 +37,8 @@ class Reply:
         self.begun = False
         self.is_dry = True
         """Whether nothing more had come when it was read from last."""
+        self.failure: ProviderBroken | None = None
+        """What is wrong with the rest, where something came before it that is good."""
         self.head_complete = False
         self.complete = False
         self.has_length = False
@@ -82,6 +92,8 @@ class _Unasked(Exception):
 
 def receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
     """Read once from the socket into the reply; raises ProviderError, or NoReplyError on a reused connection."""
+    if reply.failure is not None:
+        raise reply.failure
     try:
         if reply.is_dry:
             _wait(sock)
@@ -95,6 +107,12 @@ def receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
     if not data:
         _end_at_close(reply, reused=reused)
         return
+    _take(data, reply)
+    if isinstance(sock, ssl.SSLSocket):
+        _take_records(sock, reply)
+
+
+def _take(data: bytes, reply: Reply) -> None:
     reply.begun = True
     reply.is_dry = len(data) < RECV_BYTES
     try:
@@ -104,6 +122,33 @@ def receive(sock: socket.socket, reply: Reply, *, reused: bool = False) -> None:
             reply.keep_alive = False
             return
         raise ProviderBroken(detail=f"not HTTP: {type(error).__name__}") from error
+
+
+def _take_records(sock: ssl.SSLSocket, reply: Reply) -> None:
+    """Read what else has come: TLS gives one record at a time, which is mostly one chunk of an answer.
+
+    What ends the connection is left for the next time, when it is found again.
+    """
+    wait_s = sock.gettimeout()
+    sock.settimeout(0.0)
+    try:
+        for _ in range(MOST_RECORDS):
+            if reply.complete or not has_come(sock.fileno()) or not (data := sock.recv(RECV_BYTES)):
+                break
+            _take(data, reply)
+    except OSError:  # a part of a record, too
+        pass
+    except ProviderBroken as failure:
+        reply.failure = failure
+    finally:
+        sock.settimeout(wait_s)
+
+
+def has_come(fileno: int) -> bool:
+    """Whether there is something to read, the end or an error; a look by `recv` that finds nothing is an exception."""
+    look = _poll()
+    look.register(fileno, select.POLLIN)
+    return bool(look.poll(0))
 
 
 def _wait(sock: Any) -> None:

@@ -24,9 +24,24 @@ class Reader(Protocol):
         ...
 
 
-def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader) -> Events:
-    """Make the call and yield the events of its answer; raises ProviderError."""
+BROKEN: dict[type[BaseException], str] = {
+    EventTooLongError: "an event of the stream has no end",
+    RecursionError: "the answer is nested too deeply",
+}
+"""What is wrong with an answer that cannot be read. Nothing of ours recurses: it is what came that is nested."""
+
+SPOKEN_CHARS = 120
+"""A voice has begun by then: ElevenLabs speaks at a sentence's end, and at the latest when it has so many characters
+(`chunk_length_schedule`)."""
+
+
+def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader, beat_s: float = 0.0) -> Events:
+    """Make the call and yield the events of its answer; raises ProviderError.
+
+    With `beat_s` it is read in step with others once SPOKEN_CHARS have been said; see beat.py.
+    """
     body: Body | None = None
+    unspoken = SPOKEN_CHARS if beat_s else 0
     try:
         reply, body = call()
         del call  # which holds the request: an answer may be long, and a worker has thousands of them
@@ -37,17 +52,19 @@ def stream_events(call: Callable[[], tuple[Reply, Body]], reader: Reader) -> Eve
         decoder = Decoder()
         while not reader.done and (data := body.read()):
             payloads = decoder.feed(data)
-            if len(payloads) == 1:
-                yield from reader.read(payloads[0])
-            else:
-                yield from _read_together(reader, payloads)
-        if not reader.done:
-            yield from _read_together(reader, decoder.flush())
-        yield from _ended(reader, content_type)
-    except EventTooLongError as error:
-        raise ProviderBroken(detail="an event of the stream has no end") from error
-    except RecursionError as error:  # nothing of ours recurses: it is what came that is nested
-        raise ProviderBroken(detail="the answer is nested too deeply") from error
+            events = reader.read(payloads[0]) if len(payloads) == 1 else _read_together(reader, payloads)
+            if unspoken <= 0:
+                yield from events
+                continue
+            for event in events:
+                if type(event) is Text:
+                    unspoken -= len(event.text)
+                yield event
+            if unspoken <= 0:
+                body.keep_step(beat_s)
+        yield from _ended(reader, decoder, content_type)
+    except tuple(BROKEN) as error:
+        raise ProviderBroken(detail=BROKEN[type(error)]) from error
     finally:
         if body is not None:
             try:
@@ -84,8 +101,10 @@ def _read_together(reader: Reader, payloads: list[bytes]) -> Iterator[Event]:
         yield Text("".join(words))
 
 
-def _ended(reader: Reader, content_type: str) -> Iterator[Event]:
+def _ended(reader: Reader, decoder: Decoder, content_type: str) -> Iterator[Event]:
     """Yield the last events. A page or JSON ends here, as no answer; a stream that is only called so was read."""
+    if not reader.done:
+        yield from _read_together(reader, decoder.flush())
     try:
         yield from reader.finish()
     except ProviderBroken as error:

@@ -17,27 +17,23 @@ the request is sent, before a byte of the answer, is replaced by a new one, once
 import contextlib
 import functools
 import os
-import select
 import socket
 import ssl
 import time
 from collections import defaultdict, deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import certifi
-from gevent import monkey
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from app.domain.errors import ProviderBroken, ProviderError, ProviderTimeout, ProviderUnreachable
-from app.providers.http1 import NoReplyError, Reply, receive
+from app.providers.beat import Beat, beat_of
+from app.providers.http1 import NoReplyError, Reply, has_come, receive
 
 MAX_IDLE_PER_ORIGIN = 64
 MAX_IDLE_S = 60.0
 DRAIN_S = 0.05
-
-poll: Any = monkey.get_original("select", "poll")
-"""The kernel's own, which does not wait here: gevent's would begin to."""
 
 
 class Origin(NamedTuple):
@@ -63,7 +59,7 @@ class Connection:
         """Whether it was idle too long, or the server has closed it or sent something unasked."""
         if time.monotonic() - self.idle_since > MAX_IDLE_S:
             return True
-        if not _has_come(self.sock.fileno()):
+        if not has_come(self.sock.fileno()):
             return False
         self.sock.settimeout(0.0)
         try:
@@ -87,6 +83,13 @@ class Body:
         self._transport = transport
         self._connection: Connection | None = connection
         self._reply = reply
+        self._beat: Beat | None = None
+
+    def keep_step(self, beat_s: float) -> None:
+        """Be read on the beat from now on, with all others that are; see beat.py."""
+        if self._beat is None and self._connection is not None and (beat := beat_of(beat_s)) is not None:
+            beat.join(self._connection.sock.fileno())
+            self._beat = beat
 
     def read(self) -> bytes:
         """Return the bytes that came since the last call, waiting for some; b"" at the end.
@@ -97,7 +100,10 @@ class Body:
         while not reply.pieces:
             if reply.complete or self._connection is None:
                 return b""
-            receive(self._connection.sock, reply)
+            sock = self._connection.sock
+            if self._beat is not None and reply.is_dry and self._beat.wait(sock.fileno()):
+                reply.is_dry = False
+            receive(sock, reply)
         data = reply.pieces[0] if len(reply.pieces) == 1 else b"".join(reply.pieces)
         reply.pieces.clear()
         return data
@@ -114,6 +120,8 @@ class Body:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        if self._beat is not None:
+            self._beat.leave(connection.sock.fileno())
         if self._reply.complete and self._reply.keep_alive:
             self._transport.keep(connection)
         else:
@@ -202,13 +210,6 @@ class Transport:
             connection.close()
             raise
         return reply, Body(self, connection, reply)
-
-
-def _has_come(fileno: int) -> bool:
-    """Whether there is something to read, the end or an error; a look by `recv` that finds nothing is an exception."""
-    look = poll()
-    look.register(fileno, select.POLLIN)
-    return bool(look.poll(0))
 
 
 def _connect_failure(error: BaseException) -> ProviderError | None:

@@ -48,6 +48,7 @@ class _BudgetSchema(_Strict):
     cooldown_after = Whole(1, 1000)
     heartbeat_s = Number(0, 600)
     headers_after_s = Number(0.01, 600)
+    beat_s = Number(0, 0.5)
 
 
 class _LimitsSchema(_Strict):

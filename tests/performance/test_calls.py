@@ -145,8 +145,8 @@ def turn(provider: Played) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("chunks", "reader", "bound"),
     [
-        (openai_chunks, OpenAIReader, 38),
-        (anthropic_chunks, lambda: AnthropicReader({}), 43),
+        (openai_chunks, OpenAIReader, 30),
+        (anthropic_chunks, lambda: AnthropicReader({}), 36),
     ],
     ids=["openai", "anthropic"],
 )

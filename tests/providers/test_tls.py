@@ -6,18 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import httpx2
 import pytest
 from certificates import needs_openssl, self_signed
 from providers.bridge import Bridge
 
-from app.domain.errors import ProviderTimeout, ProviderUnreachable
-from app.providers.transport import Transport, default_ssl_context
+from app.domain.errors import ProviderBroken, ProviderTimeout, ProviderUnreachable
+from app.providers.transport import Body, Origin, Transport, default_ssl_context
 
 pytestmark = needs_openssl
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,47 @@ def server(certificate: Path, *answers: bytes) -> Iterator[tuple[int, list[int]]
             for sock in open_sockets:
                 with suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextmanager
+def records(certificate: Path, head: bytes, *pieces: bytes, ends: bool = False) -> Iterator[tuple[Body, Event]]:
+    """Ask a server that sends its head, and when that was read each of the pieces as a record of its own.
+
+    Gives the answer's body, and what tells that all was sent; then the connection stays open unless it `ends`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    head_read, all_sent, may_close = Event(), Event(), Event()
+
+    def serve() -> None:
+        plain, _ = listener.accept()
+        with suppress(OSError), context.wrap_socket(plain, server_side=True) as sock:
+            sock.recv(65536)
+            sock.sendall(head)
+            head_read.wait(5)
+            for piece in pieces:
+                sock.sendall(piece)
+            if ends:
+                sock.close()
+            all_sent.set()
+            may_close.wait(5)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        transport = Transport(ssl.create_default_context(cafile=certificate))
+        origin = Origin("https", "127.0.0.1", listener.getsockname()[1])
+        _, body = transport.send(
+            origin, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", connect_s=5, read_s=5
+        )
+        try:
+            head_read.set()
+            yield body, all_sent
+        finally:
+            may_close.set()
+            body.close()
+            transport.close()
             thread.join()
 
 
@@ -142,3 +185,29 @@ def test_a_plain_server_is_no_tls_server() -> None:
         with httpx2.Client(transport=Bridge(), timeout=2.0) as client, pytest.raises(ProviderUnreachable):
             client.get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
         thread.join()
+
+
+def test_records_that_came_together_are_read_together(good: Path) -> None:
+    """TLS gives one record at a time; what has come is one piece all the same, and nothing of it is lost."""
+    with records(good, HEAD, *[b"5\r\nword \r\n"] * 9, b"0\r\n\r\n") as (body, all_sent):
+        assert all_sent.wait(5)
+        assert body.read() == b"word " * 9
+        assert body.read() == b""
+
+
+def test_what_came_before_a_broken_record_is_told_first(good: Path) -> None:
+    """Words that came whole are handed on, then what is wrong with the rest is raised."""
+    with records(good, HEAD, b"5\r\nword \r\n", b"no size\r\n") as (body, all_sent):
+        assert all_sent.wait(5)
+        assert body.read() == b"word "
+        with pytest.raises(ProviderBroken):
+            body.read()
+
+
+def test_an_answer_that_is_cut_over_tls(good: Path) -> None:
+    """Words that came before the connection closed are handed on, then its end is raised."""
+    with records(good, HEAD, b"5\r\nword \r\n", ends=True) as (body, all_sent):
+        assert all_sent.wait(5)
+        assert body.read() == b"word "
+        with pytest.raises(ProviderBroken):
+            body.read()

@@ -43,7 +43,8 @@ class AnthropicProvider:
         def call(lessons: Set[str]) -> Events:
             body = self._lessons.mended(to_body(request, model, self._models.facts_of(model)), lessons)
             wire = msgspec.json.encode(body)
-            return stream_events(lambda: self._post.send(wire, request.budget.connect_s), AnswerReader(names))
+            budget = request.budget
+            return stream_events(lambda: self._post.send(wire, budget.connect_s), AnswerReader(names), budget.beat_s)
 
         return self._lessons.answer(model, call)
 

@@ -49,7 +49,8 @@ class OpenAIProvider:
         def call(lessons: Set[str]) -> Events:
             body = self._lessons.mended(to_body(request, model, self._dialect), lessons)
             wire = msgspec.json.encode(body)
-            return stream_events(lambda: self._post.send(wire, request.budget.connect_s), AnswerReader())
+            budget = request.budget
+            return stream_events(lambda: self._post.send(wire, budget.connect_s), AnswerReader(), budget.beat_s)
 
         return self._lessons.answer(model, call)
 
