@@ -49,8 +49,8 @@ class OpenAIProvider:
         def call(lessons: Set[str]) -> Events:
             body = self._lessons.mended(to_body(request, model, self._dialect), lessons)
             wire = msgspec.json.encode(body)
-            budget = request.budget
-            return stream_events(lambda: self._post.send(wire, budget.connect_s), AnswerReader(), budget.beat_s)
+            connect_s, beat_s = request.budget.connect_s, request.budget.beat_s if request.stream else 0.0
+            return stream_events(lambda: self._post.send(wire, connect_s), AnswerReader(), beat_s)
 
         return self._lessons.answer(model, call)
 
