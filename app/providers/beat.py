@@ -73,11 +73,13 @@ class Beat:
         """
         self._timer = None
         began_at = time.monotonic()
-        for fileno, _ in self._look.poll(0):
-            if (reader := self._readers.get(fileno)) is not None:
-                reader.switch()
-        if self._readers and self.is_still:
-            self._beat_in(max(self._beat_s, time.monotonic() - began_at))
+        try:
+            for fileno, _ in self._look.poll(0, max(1, len(self._members))):
+                if (reader := self._readers.get(fileno)) is not None:
+                    reader.switch()
+        finally:  # whatever one of them raises, the others are still waiting
+            if self._readers and self.is_still:
+                self._beat_in(max(self._beat_s, time.monotonic() - began_at))
 
 
 _beats: WeakKeyDictionary[Any, dict[float, Beat]] = WeakKeyDictionary()
