@@ -25,9 +25,6 @@ class NoSessions(SessionInterface):
         del app, request
         return self._none
 
-    def save_session(self, *_: Any) -> None:
-        """Nothing is in it."""
-
 
 class KnownPaths(MapAdapter):
     """Finds a request's view; one whose path has no variables is looked for once, and then known: 1 us instead of 6.

@@ -165,10 +165,10 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
                 self.log.exception("Error handling request")
                 answer.sock.hang_up()
                 raise StopIteration from None
-            if not isinstance(error, SystemExit | gevent.GreenletExit):
+            if not isinstance(error, SystemExit):
                 raise
         except gevent.GreenletExit:
-            pass
+            raise StopIteration from None  # the caller has gone: what they sent ahead has nobody to hear the answer
         else:
             if answer.should_close():
                 raise StopIteration

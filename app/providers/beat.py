@@ -26,7 +26,6 @@ class Beat:
     """Wakes the readers of one hub that have something to read, every `beat_s`."""
 
     def __init__(self, beat_s: float) -> None:
-        self._hub = gevent.get_hub()
         self._readers: dict[int, Any] = {}
         self._members: set[int] = set()
         self._look = _epoll()
@@ -39,9 +38,9 @@ class Beat:
         return self._timer is None
 
     def join(self, fileno: int) -> None:
-        """Count a socket among those that may be read in step."""
-        self._members.add(fileno)
+        """Count a socket among those that may be read in step; raises OSError where the system has no room for it."""
         self._look.register(fileno, select.EPOLLIN)
+        self._members.add(fileno)
 
     def leave(self, fileno: int) -> None:
         """It is read no more."""
@@ -56,13 +55,13 @@ class Beat:
             self._beat_in(self._beat_s)
         self._readers[fileno] = getcurrent()
         try:
-            self._hub.switch()
+            gevent.get_hub().switch()
         finally:
             self._readers.pop(fileno, None)
         return True
 
     def _beat_in(self, after_s: float) -> None:
-        self._timer = self._hub.loop.timer(after_s)
+        self._timer = gevent.get_hub().loop.timer(after_s)
         # The loop's own time is as old as its last wake-up.
         self._timer.start(self._tick, update=True)
 
@@ -71,15 +70,16 @@ class Beat:
 
         Read 16 at a time, with a turn for all between them, 1000 streams fell behind by 0.4 s: new ones came first.
         """
-        self._timer = None
         began_at = time.monotonic()
         try:
             for fileno, _ in self._look.poll(0, max(1, len(self._members))):
                 if (reader := self._readers.get(fileno)) is not None:
                     reader.switch()
         finally:  # whatever one of them raises, the others are still waiting
-            if self._readers and self.is_still:
-                self._beat_in(max(self._beat_s, time.monotonic() - began_at))
+            self._timer = None  # not before: a reader that waits again would begin the next beat
+            if self._readers:
+                took_s = time.monotonic() - began_at
+                self._beat_in(max(self._beat_s - took_s, took_s))
 
 
 _beats: WeakKeyDictionary[Any, dict[float, Beat]] = WeakKeyDictionary()

@@ -127,19 +127,24 @@ def _take(data: bytes, reply: Reply) -> None:
 def _take_records(sock: ssl.SSLSocket, reply: Reply) -> None:
     """Read what else has come: TLS gives one record at a time, which is mostly one chunk of an answer.
 
-    What ends the connection is left for the next time, when it is found again.
+    The end, or what is wrong, is for the next call of `receive`, which then need not wait for anything.
     """
     wait_s = sock.gettimeout()
     sock.settimeout(0.0)
     try:
         for _ in range(MOST_RECORDS):
-            if reply.complete or not has_come(sock.fileno()) or not (data := sock.recv(RECV_BYTES)):
+            if reply.complete or not has_come(sock.fileno()):
+                break
+            if not (data := sock.recv(RECV_BYTES)):
+                reply.is_dry = False  # TLS has ended, though the connection may stay open
                 break
             _take(data, reply)
-    except OSError:  # a part of a record, too
-        pass
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        pass  # a part of a record
+    except OSError as error:
+        reply.failure, reply.is_dry = ProviderBroken(detail=f"the connection broke: {type(error).__name__}"), False
     except ProviderBroken as failure:
-        reply.failure = failure
+        reply.failure, reply.is_dry = failure, False
     finally:
         sock.settimeout(wait_s)
 

@@ -86,10 +86,14 @@ class Body:
         self._beat: Beat | None = None
 
     def keep_step(self, beat_s: float) -> None:
-        """Be read on the beat from now on, with all others that are; see beat.py."""
-        if self._beat is None and self._connection is not None and (beat := beat_of(beat_s)) is not None:
-            beat.join(self._connection.sock.fileno())
-            self._beat = beat
+        """Be read on the beat from now on, with all others that are; see beat.py. No `read_s` bounds the silence then.
+
+        Where the system has no room for it, the body is read as it comes.
+        """
+        with contextlib.suppress(OSError):
+            if self._beat is None and self._connection is not None and (beat := beat_of(beat_s)) is not None:
+                beat.join(self._connection.sock.fileno())
+                self._beat = beat
 
     def read(self) -> bytes:
         """Return the bytes that came since the last call, waiting for some; b"" at the end.

@@ -1,7 +1,9 @@
 """Streams that are read in step: on a beat all that has come is read, and nobody waits for a stream that is silent."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import gevent
 import pytest
@@ -126,3 +128,33 @@ def test_streams_of_a_thread_share_a_beat() -> None:
     assert beat_of(BEAT_S) is beat_of(BEAT_S)
     assert beat_of(BEAT_S) is not beat_of(2 * BEAT_S)
     assert beat_of(0.0) is None
+
+
+def test_others_have_as_much_time_as_the_reading_took(beat: Beat) -> None:
+    """Where to read all streams takes longer than a beat, the next one waits as long, and others have their turn."""
+    rounds: list[list[float]] = [[], []]
+
+    def read_twice(fileno: int, near: socket.socket) -> None:
+        for times in rounds:
+            beat.wait(fileno)
+            near.recv(1)
+            times.append(time.monotonic())
+            time.sleep(BEAT_S / 4)  # the whole process, as work does
+
+    with streams(beat) as some:
+        for stream in some:
+            stream.reader.kill(timeout=5)
+            stream.far.sendall(b"ab")
+        gevent.joinall(
+            [gevent.spawn(read_twice, each.fileno, each.near) for each in some], timeout=10, raise_error=True
+        )
+    (first, *_, last), (next_one, *_) = rounds
+    assert next_one - last > 0.8 * (last - first) > BEAT_S
+
+
+def test_what_cannot_be_watched(beat: Beat) -> None:
+    """It is refused, and is no member."""
+    with Path(__file__).open() as file, streams(beat, MANY - 1):
+        with pytest.raises(PermissionError):
+            beat.join(file.fileno())
+        assert not beat.wait(file.fileno())

@@ -65,11 +65,25 @@ def server(certificate: Path, *answers: bytes) -> Iterator[tuple[int, list[int]]
             thread.join()
 
 
-@contextmanager
-def records(certificate: Path, head: bytes, *pieces: bytes, ends: bool = False) -> Iterator[tuple[Body, Event]]:
-    """Ask a server that sends its head, and when that was read each of the pieces as a record of its own.
+def closed(sock: ssl.SSLSocket) -> None:
+    """Close the connection, and TLS without a word."""
+    sock.close()
 
-    Gives the answer's body, and what tells that all was sent; then the connection stays open unless it `ends`.
+
+def only_tls_closed(sock: ssl.SSLSocket) -> None:
+    """Say that TLS has ended, and keep the connection open, as a server does that waits for the same from us."""
+    sock.settimeout(0.1)
+    with suppress(OSError):
+        sock.unwrap()
+
+
+@contextmanager
+def records(
+    certificate: Path, head: bytes, *pieces: bytes, end: Callable[[ssl.SSLSocket], None] = lambda _: None
+) -> Iterator[tuple[Body, Event]]:
+    """Ask a server that sends its head, and when that was read each of the pieces as a record of its own, then `end`s.
+
+    Gives the answer's body, and what tells that all was sent.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -83,8 +97,7 @@ def records(certificate: Path, head: bytes, *pieces: bytes, ends: bool = False) 
             head_read.wait(5)
             for piece in pieces:
                 sock.sendall(piece)
-            if ends:
-                sock.close()
+            end(sock)
             all_sent.set()
             may_close.wait(5)
 
@@ -204,9 +217,10 @@ def test_what_came_before_a_broken_record_is_told_first(good: Path) -> None:
             body.read()
 
 
-def test_an_answer_that_is_cut_over_tls(good: Path) -> None:
-    """Words that came before the connection closed are handed on, then its end is raised."""
-    with records(good, HEAD, b"5\r\nword \r\n", ends=True) as (body, all_sent):
+@pytest.mark.parametrize("end", [closed, only_tls_closed])
+def test_an_answer_that_is_cut_over_tls(good: Path, end: Callable[[ssl.SSLSocket], None]) -> None:
+    """Words that came before the end are handed on, then the end is raised at once, and not taken for silence."""
+    with records(good, HEAD, b"5\r\nword \r\n", end=end) as (body, all_sent):
         assert all_sent.wait(5)
         assert body.read() == b"word "
         with pytest.raises(ProviderBroken):
