@@ -18,6 +18,9 @@ from gevent import getcurrent, monkey
 MANY = 8
 """Fewer streams than these are read as they come: a worker with time to spare has nothing to gain."""
 
+REST_S = 0.001
+"""Between two beats, at least, where the reading takes longer than a beat: everybody else has a turn."""
+
 _epoll: Any = monkey.get_original("select", "epoll") if sys.platform == "linux" else None
 """The kernel's own, which gevent hides. Other systems have none, and nothing is read in step there."""
 
@@ -66,9 +69,10 @@ class Beat:
         self._timer.start(self._tick, update=True)
 
     def _tick(self) -> None:
-        """Wake whoever has something to read, all in a row; then as much time is everybody else's.
+        """Wake whoever has something to read, all in a row: who speaks goes before who is still to begin.
 
-        Read 16 at a time, with a turn for all between them, 1000 streams fell behind by 0.4 s: new ones came first.
+        Read 16 at a time, with a turn for all between them, 1000 streams fell behind by 0.4 s, and by 0.23 s where
+        everybody else had as much time as the reading took (p99 of a chunk's lag; 0.08 s so).
         """
         began_at = time.monotonic()
         try:
@@ -78,8 +82,7 @@ class Beat:
         finally:  # whatever one of them raises, the others are still waiting
             self._timer = None  # not before: a reader that waits again would begin the next beat
             if self._readers:
-                took_s = time.monotonic() - began_at
-                self._beat_in(max(self._beat_s - took_s, took_s))
+                self._beat_in(max(REST_S, began_at + self._beat_s - time.monotonic()))
 
 
 _beats: WeakKeyDictionary[Any, dict[float, Beat]] = WeakKeyDictionary()
