@@ -2,7 +2,7 @@
 
 BOM = b"\xef\xbb\xbf"
 CR, LF = 13, 10
-"""As numbers: to look for bytes in bytes is an exception first, inside of Python 3.11 (1.5 us of a chunk's 4)."""
+"""As numbers: to look for bytes in bytes is an exception first, inside of Python 3.11 (0.21 us instead of 0.02)."""
 
 
 LONGEST_EVENT_BYTES = 4 * 1024 * 1024
